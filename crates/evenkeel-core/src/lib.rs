@@ -1,0 +1,3 @@
+//! How a tracker decides.
+pub mod rules;
+pub use rules::Rules;

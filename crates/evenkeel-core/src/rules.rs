@@ -1,0 +1,97 @@
+//! What an operator may set, as checked values: past this point every number is in its range.
+
+use evenkeel_wire::limits::REPLY_PEERS_MAX;
+
+/// A setting's default and the range in which a value makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// What holds when nothing is said.
+    pub default: u32,
+    /// Smallest sensible value.
+    pub min: u32,
+    /// Largest sensible value.
+    pub max: u32,
+}
+
+impl Bounds {
+    const fn new(default: u32, min: u32, max: u32) -> Self {
+        assert!(min <= default && default <= max, "the default lies in its own range");
+        Self { default, min, max }
+    }
+}
+
+/// Seconds between announces.
+pub const INTERVAL_SECS: Bounds = Bounds::new(1800, 30, 14_400);
+/// Seconds before which an announce is not welcome.
+pub const MIN_INTERVAL_SECS: Bounds = Bounds::new(300, 10, 14_400);
+/// How far an interval is spread, in percent up and down, so that clients do not march in step.
+pub const INTERVAL_SPREAD_PERCENT: Bounds = Bounds::new(10, 0, 50);
+/// Peers in an answer when the caller names no number.
+pub const NUMWANT_DEFAULT: Bounds = Bounds::new(50, 1, REPLY_PEERS_MAX as u32);
+/// Peers in an answer at most.
+pub const NUMWANT_MAX: Bounds = Bounds::new(REPLY_PEERS_MAX as u32, 1, REPLY_PEERS_MAX as u32);
+/// Peers that one swarm may hold.
+pub const PEERS_PER_SWARM_MAX: Bounds = Bounds::new(1_048_576, 2, 16_777_216);
+/// Peers that one address (IPv4 address, IPv6 /64) may have in one swarm.
+pub const PEERS_PER_ADDRESS_AND_SWARM_MAX: Bounds = Bounds::new(8, 1, 1_000);
+/// Peers that one address (IPv4 address, IPv6 /64) may have in all swarms.
+pub const PEERS_PER_ADDRESS_MAX: Bounds = Bounds::new(2_000, 1, 1_000_000);
+/// Swarms that the store may hold.
+pub const SWARMS_MAX: Bounds = Bounds::new(50_000_000, 1, 500_000_000);
+/// Peers that the store may hold.
+pub const PEERS_MAX: Bounds = Bounds::new(100_000_000, 1, 1_000_000_000);
+
+/// Everything about an announce that an operator may set. Replaced whole at a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// See [`INTERVAL_SECS`].
+    pub interval_secs: u32,
+    /// See [`MIN_INTERVAL_SECS`]; never above the interval.
+    pub min_interval_secs: u32,
+    /// See [`INTERVAL_SPREAD_PERCENT`].
+    pub interval_spread_percent: u32,
+    /// See [`NUMWANT_DEFAULT`]; never above `numwant_max`.
+    pub numwant_default: u32,
+    /// See [`NUMWANT_MAX`].
+    pub numwant_max: u32,
+    /// See [`PEERS_PER_SWARM_MAX`].
+    pub peers_per_swarm_max: u32,
+    /// See [`PEERS_PER_ADDRESS_AND_SWARM_MAX`].
+    pub peers_per_address_and_swarm_max: u32,
+    /// See [`PEERS_PER_ADDRESS_MAX`].
+    pub peers_per_address_max: u32,
+    /// Whether the limits per address hold for addresses that are not global, too.
+    pub limit_local_addresses: bool,
+    /// See [`SWARMS_MAX`].
+    pub swarms_max: u32,
+    /// See [`PEERS_MAX`].
+    pub peers_max: u32,
+    /// Whether the ids of peers are kept for dictionary answers: 20 bytes for each peer.
+    pub keep_peer_ids: bool,
+}
+
+impl Rules {
+    /// A peer that has not announced for so long is forgotten: two intervals, and time to be late.
+    pub fn peer_ttl_secs(&self) -> u32 {
+        2 * self.interval_secs + 300
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            interval_secs: INTERVAL_SECS.default,
+            min_interval_secs: MIN_INTERVAL_SECS.default,
+            interval_spread_percent: INTERVAL_SPREAD_PERCENT.default,
+            numwant_default: NUMWANT_DEFAULT.default,
+            numwant_max: NUMWANT_MAX.default,
+            peers_per_swarm_max: PEERS_PER_SWARM_MAX.default,
+            peers_per_address_and_swarm_max: PEERS_PER_ADDRESS_AND_SWARM_MAX.default,
+            peers_per_address_max: PEERS_PER_ADDRESS_MAX.default,
+            limit_local_addresses: false,
+            swarms_max: SWARMS_MAX.default,
+            peers_max: PEERS_MAX.default,
+            keep_peer_ids: false,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that a peer may be told besides an answer. Nothing else reaches a stranger: what an operator
+//! reads is logged and counted elsewhere.
+
+use std::fmt;
+
+/// A refusal, sent as `failure reason` (BEP 3) or as UDP action 3 (BEP 15). The `Display` form is the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The info hash is missing, repeated where one is asked for, or not 20 bytes.
+    InfoHash,
+    /// The peer id is missing or not 20 bytes.
+    PeerId,
+    /// The port is missing or not a number from 1 to 65,535.
+    Port,
+    /// `uploaded`, `downloaded` or `left` is not a whole number below 2^64.
+    Number,
+    /// A parameter that matters came twice.
+    Repeated,
+    /// A percent sign without two hex digits behind it.
+    Escape,
+    /// A scrape of more torrents than one request may name.
+    TooManyHashes,
+    /// A scrape that names no torrent: the full scrape is off.
+    NoHashes,
+    /// A UDP packet of a known action that is too short, or ends inside an info hash.
+    Truncated,
+    /// A UDP action that no document names.
+    Action,
+    /// Neither `/announce` nor `/scrape` nor a page.
+    Path,
+    /// The swarm store is full and this torrent is new.
+    Full,
+    /// The program failed; the announce was not taken.
+    Internal,
+}
+
+impl Failure {
+    /// Every failure, for the documentation and for the counters.
+    pub const ALL: [Self; 13] = [
+        Self::InfoHash,
+        Self::PeerId,
+        Self::Port,
+        Self::Number,
+        Self::Repeated,
+        Self::Escape,
+        Self::TooManyHashes,
+        Self::NoHashes,
+        Self::Truncated,
+        Self::Action,
+        Self::Path,
+        Self::Full,
+        Self::Internal,
+    ];
+
+    /// The text that the peer's user may read; ASCII, at most 100 bytes.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::InfoHash => "info_hash must be given once and be exactly 20 bytes",
+            Self::PeerId => "peer_id must be given and be exactly 20 bytes",
+            Self::Port => "port must be a number from 1 to 65535",
+            Self::Number => "uploaded, downloaded and left must be whole numbers from 0 to 18446744073709551615",
+            Self::Repeated => "a parameter was given more than once",
+            Self::Escape => "a percent sign in the URL is not followed by two hex digits",
+            Self::TooManyHashes => "one scrape may name at most 74 torrents",
+            Self::NoHashes => "name at least one info_hash: this tracker does not list all its torrents",
+            Self::Truncated => "the packet ends too early",
+            Self::Action => "unknown action: this tracker answers connect, announce and scrape",
+            Self::Path => "unknown path: this tracker answers at /announce and /scrape",
+            Self::Full => "this tracker is full and takes no new torrents for now",
+            Self::Internal => "the tracker failed to handle this request; please try again",
+        }
+    }
+
+    /// When asking again could help.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::Full => Retry::Minutes(30),
+            Self::Internal => Retry::Minutes(2),
+            _ => Retry::Never,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// `retry in` (BEP 31). No client that we measured obeys it, so the same is said as `interval`, which
+/// libtorrent does obey: without one it goes silent for half an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Ask again after so many minutes.
+    Minutes(u32),
+    /// The same request will never succeed.
+    Never,
+}
+
+impl Retry {
+    /// What `interval` says beside it, in seconds.
+    pub fn interval_secs(self) -> u32 {
+        match self {
+            Self::Minutes(minutes) => minutes.saturating_mul(60),
+            Self::Never => 1800,
+        }
+    }
+}
+
+/// Sent beside an answer as `warning message`; peers are handed out all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Warning {
+    /// This address has as many peers here as it may: the caller is answered, but not listed.
+    AddressLimit,
+}
+
+impl Warning {
+    /// The text that the peer's user may read.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AddressLimit => {
+                "your address already has as many peers here as one address may: you get peers, but are not listed"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_is_short_ascii_and_its_own() {
+        for (position, failure) in Failure::ALL.into_iter().enumerate() {
+            let text = failure.text();
+            assert!(text.is_ascii() && !text.is_empty() && text.len() <= 100, "{text}");
+            assert!(Failure::ALL[position + 1..].iter().all(|other| other.text() != text), "{text}");
+        }
+    }
+}

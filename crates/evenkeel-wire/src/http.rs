@@ -1,0 +1,292 @@
+//! The HTTP dialect: request heads in, answers out, no socket in sight (BEP 3, 7, 21, 23, 24, 31, 48).
+//!
+//! [`decode_head`] is fed the bytes read so far and says "more", "this request" or "this error, then close".
+//! Anything ambiguous about where a request ends (a body, two lengths, a bare CR, a folded line) is an error:
+//! a proxy in front might read it otherwise.
+
+use crate::announce::Reply;
+use crate::bencode::Writer;
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::query::PeerForm;
+use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats};
+
+/// One request, still in the bytes it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// Answer with the head alone.
+    pub head_only: bool,
+    /// The connection stays open after the answer.
+    pub keep_alive: bool,
+    /// What stands before the first `?`.
+    pub path: &'a [u8],
+    /// What stands after it; any bytes.
+    pub query: &'a [u8],
+    /// Asks for JSON and nothing else (`Accept: application/json`).
+    pub wants_json: bool,
+}
+
+/// Why a request cannot be read. The connection is closed after the answer, since nobody knows where the
+/// next request would start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeadError {
+    /// Not HTTP, or ambiguous.
+    Malformed,
+    /// Neither GET nor HEAD.
+    Method,
+    /// A body, where there is nothing to upload.
+    Body,
+    /// A target longer than [`TARGET_BYTES_MAX`].
+    TargetTooLong,
+    /// More than [`HEAD_BYTES_MAX`] bytes or [`HEADERS_MAX`] lines.
+    HeadTooLong,
+    /// Neither HTTP/1.1 nor HTTP/1.0.
+    Version,
+    /// The head did not arrive in time.
+    Timeout,
+}
+
+impl HeadError {
+    /// Status line without the version.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Malformed => "400 Bad Request",
+            Self::Method => "405 Method Not Allowed",
+            Self::Body => "413 Content Too Large",
+            Self::TargetTooLong => "414 URI Too Long",
+            Self::HeadTooLong => "431 Request Header Fields Too Large",
+            Self::Version => "505 HTTP Version Not Supported",
+            Self::Timeout => "408 Request Timeout",
+        }
+    }
+}
+
+/// Reads the head at the start of `bytes`; answers it with its length, or `None` when more bytes are needed.
+pub fn decode_head(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HeadError> {
+    // Empty lines before a request are the rest of an older one's (RFC 9112, 2.2).
+    let blank = bytes.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
+    let Some(line_len) = memchr::memchr(b'\n', &bytes[blank..]) else {
+        return if bytes.len() - blank > TARGET_BYTES_MAX + 32 {
+            Err(HeadError::TargetTooLong)
+        } else {
+            // Tell what is not HTTP at once, not after ten seconds.
+            looks_like_http(&bytes[blank..]).then_some(None).ok_or(HeadError::Malformed)
+        };
+    };
+    let line = bytes[blank..blank + line_len].strip_suffix(b"\r").ok_or(HeadError::Malformed)?;
+    let (mut request, version_1_1) = decode_request_line(line)?;
+    request.keep_alive = version_1_1;
+
+    let headers_at = blank + line_len + 1;
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let headers_len = match httparse::parse_headers(&bytes[headers_at..], &mut headers) {
+        Ok(httparse::Status::Complete((len, headers))) => {
+            apply_headers(&mut request, headers)?;
+            len
+        }
+        Ok(httparse::Status::Partial) if bytes.len() > HEAD_BYTES_MAX => return Err(HeadError::HeadTooLong),
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::HeadTooLong),
+        Err(_) => return Err(HeadError::Malformed),
+    };
+    Ok(Some((request, headers_at + headers_len)))
+}
+
+fn looks_like_http(start: &[u8]) -> bool {
+    start.iter().take_while(|byte| **byte != b' ').all(u8::is_ascii_uppercase)
+        && start.iter().take(16).position(|byte| *byte == b' ').is_none_or(|at| at > 0)
+        && (start.len() < 16 || start[..16].contains(&b' '))
+}
+
+/// The request line is read here and not by `httparse`, which wants UTF-8: a target may hold any bytes,
+/// since some clients send info hashes unescaped.
+fn decode_request_line(line: &[u8]) -> Result<(Request<'_>, bool), HeadError> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(HeadError::Malformed);
+    };
+    let version_1_1 = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        _ if version.starts_with(b"HTTP/") => return Err(HeadError::Version),
+        _ => return Err(HeadError::Malformed),
+    };
+    let head_only = match method {
+        b"GET" => false,
+        b"HEAD" => true,
+        _ if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) => return Err(HeadError::Method),
+        _ => return Err(HeadError::Malformed),
+    };
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(HeadError::TargetTooLong);
+    }
+    if target.iter().any(|byte| *byte < b' ' || *byte == 0x7F) {
+        return Err(HeadError::Malformed);
+    }
+    let target = origin_form(target).ok_or(HeadError::Malformed)?;
+    let (path, query) = match memchr::memchr(b'?', target) {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, &[][..]),
+    };
+    Ok((Request { head_only, keep_alive: version_1_1, path, query, wants_json: false }, version_1_1))
+}
+
+/// A target is a path; the absolute form (`http://host/path`) must be taken too (RFC 9112, 3.2.2).
+fn origin_form(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') {
+        return Some(target);
+    }
+    let rest = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"))?;
+    Some(memchr::memchr(b'/', rest).map_or(b"/", |at| &rest[at..]))
+}
+
+fn apply_headers(request: &mut Request<'_>, headers: &[httparse::Header<'_>]) -> Result<(), HeadError> {
+    let mut length = None;
+    for header in headers {
+        let name = header.name;
+        if name.eq_ignore_ascii_case("connection") {
+            for option in header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    request.keep_alive = false;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    request.keep_alive = true;
+                }
+            }
+        } else if name.eq_ignore_ascii_case("content-length") {
+            if length.replace(header.value).is_some() {
+                return Err(HeadError::Malformed);
+            }
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(if length.is_some() { HeadError::Malformed } else { HeadError::Body });
+        } else if name.eq_ignore_ascii_case("accept") {
+            request.wants_json = header.value == b"application/json";
+        }
+    }
+    match length {
+        None | Some(b"0") => Ok(()),
+        Some(digits) if digits.iter().all(u8::is_ascii_digit) && !digits.is_empty() => Err(HeadError::Body),
+        Some(_) => Err(HeadError::Malformed),
+    }
+}
+
+/// Whether a connection stays open behind an answer, and whether the answer has its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Framing {
+    /// `false` adds `Connection: close`.
+    pub keep_alive: bool,
+    /// The body is announced but not sent.
+    pub head_only: bool,
+}
+
+/// Appends a whole answer. `Content-Length` always, compression never: aria2 asks for none and breaks on it.
+pub fn write_answer(out: &mut Vec<u8>, status: &str, content_type: &str, body: &[u8], framing: Framing) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    out.extend_from_slice(if framing.keep_alive { b"\r\n" } else { b"\r\nConnection: close\r\n" });
+    out.extend_from_slice(b"\r\n");
+    if !framing.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// The peers of an announce answer, in wire form.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers<'a> {
+    /// 6 bytes each.
+    pub v4: &'a [u8],
+    /// 18 bytes each.
+    pub v6: &'a [u8],
+    /// Ids of the IPv4 peers, then of the IPv6 ones; empty when they are not kept.
+    pub ids: &'a [PeerId],
+}
+
+/// Appends the bencoded answer to an announce. `caller` is told its own address (BEP 24).
+pub fn write_announce(out: &mut Vec<u8>, reply: &Reply, caller: Endpoint, peers: Peers<'_>, form: PeerForm) {
+    let mut writer = Writer::new(out);
+    writer.dictionary();
+    writer.number_entry("complete", reply.stats.seeders);
+    writer.number_entry("downloaded", reply.stats.downloaded);
+    writer.number_entry("downloaders", reply.stats.leechers);
+    match caller {
+        Endpoint::V4(bytes) => writer.bytes_entry("external ip", &bytes[..4]),
+        Endpoint::V6(bytes) => writer.bytes_entry("external ip", &bytes[..16]),
+    }
+    writer.number_entry("incomplete", reply.stats.incomplete());
+    writer.number_entry("interval", reply.interval_secs);
+    writer.number_entry("min interval", reply.min_interval_secs);
+    match form {
+        PeerForm::Compact => {
+            writer.bytes_entry("peers", peers.v4);
+            writer.bytes_entry("peers6", peers.v6);
+        }
+        PeerForm::Dictionary => write_peer_dictionaries(&mut writer, peers, true),
+        PeerForm::DictionaryWithoutId => write_peer_dictionaries(&mut writer, peers, false),
+    }
+    if let Some(warning) = reply.warning {
+        writer.bytes_entry("warning message", warning.text().as_bytes());
+    }
+    writer.end();
+}
+
+fn write_peer_dictionaries(writer: &mut Writer<'_>, peers: Peers<'_>, with_id: bool) {
+    let v4 = peers.v4.as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
+    let v6 = peers.v6.as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
+    writer.bytes(b"peers");
+    writer.list();
+    for (position, peer) in v4.chain(v6).enumerate() {
+        writer.dictionary();
+        writer.bytes_entry("ip", peer.ip().to_string().as_bytes());
+        if let Some(PeerId(id)) = peers.ids.get(position).filter(|_| with_id) {
+            writer.bytes_entry("peer id", id);
+        }
+        writer.number_entry("port", peer.port());
+        writer.end();
+    }
+    writer.end();
+}
+
+/// Appends the bencoded answer to a scrape; `files` are sorted and each there once.
+pub fn write_scrape(out: &mut Vec<u8>, files: impl Iterator<Item = (InfoHash, Stats)>, min_interval_secs: u32) {
+    let mut writer = Writer::new(out);
+    writer.dictionary();
+    writer.bytes(b"files");
+    writer.dictionary();
+    for (InfoHash(hash), stats) in files {
+        writer.bytes(&hash);
+        writer.dictionary();
+        writer.number_entry("complete", stats.seeders);
+        writer.number_entry("downloaded", stats.downloaded);
+        writer.number_entry("downloaders", stats.leechers);
+        writer.number_entry("incomplete", stats.incomplete());
+        writer.end();
+    }
+    writer.end();
+    writer.bytes(b"flags");
+    writer.dictionary();
+    writer.number_entry("min_request_interval", min_interval_secs);
+    writer.end();
+    writer.end();
+}
+
+/// Appends a bencoded refusal. It goes out with status 200: with any other, no client shows the text.
+pub fn write_failure(out: &mut Vec<u8>, failure: Failure) {
+    let interval_secs = failure.retry().interval_secs();
+    let mut writer = Writer::new(out);
+    writer.dictionary();
+    writer.bytes_entry("failure reason", failure.text().as_bytes());
+    writer.number_entry("interval", interval_secs);
+    writer.number_entry("min interval", interval_secs);
+    match failure.retry() {
+        Retry::Minutes(minutes) => writer.number_entry("retry in", minutes),
+        Retry::Never => writer.bytes_entry("retry in", b"never"),
+    }
+    writer.end();
+}
+
+#[cfg(test)]
+mod tests;
