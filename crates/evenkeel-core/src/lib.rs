@@ -1,3 +1,30 @@
-//! How a tracker decides.
+//! How a tracker decides: *state + request + now + rng -> answer + reason*.
+//!
+//! This crate reads no clock, draws no number of its own, touches no socket, file or thread, and cannot fail:
+//! an [`Outcome`] is an answer or a refusal meant for the peer. It is driven, not running: the program calls
+//! [`Shard::announce`] for each announce and [`Shard::sweep`] in between, and tests and simulations call the
+//! same functions. The same seed and calls give the same answers, byte for byte.
+//!
+//! Start at [`Shard::announce`]: every rule that can touch an announce is called from there.
+
+mod addresses;
+mod announce;
+pub mod connection;
+mod equilibrium;
+mod keyed;
+mod outcome;
 pub mod rules;
+mod scope;
+mod shard;
+mod swarm;
+mod time;
+
+pub use addresses::AddressTable;
+pub use announce::{Caller, Cx};
+pub use equilibrium::{Handout, Ids, Scratch};
+pub use keyed::Keyed;
+pub use outcome::{Outcome, Reason};
 pub use rules::Rules;
+pub use scope::Scope;
+pub use shard::{Cursor, Keys, Place, SHARDS, Seen, Shard, Swept, Totals};
+pub use time::Time;

@@ -27,9 +27,9 @@ pub const MIN_INTERVAL_SECS: Bounds = Bounds::new(300, 10, 14_400);
 /// How far an interval is spread, in percent up and down, so that clients do not march in step.
 pub const INTERVAL_SPREAD_PERCENT: Bounds = Bounds::new(10, 0, 50);
 /// Peers in an answer when the caller names no number.
-pub const NUMWANT_DEFAULT: Bounds = Bounds::new(50, 1, REPLY_PEERS_MAX as u32);
+pub const NUMWANT_DEFAULT: Bounds = Bounds::new(50, 1, REPLY_PEERS_MAX);
 /// Peers in an answer at most.
-pub const NUMWANT_MAX: Bounds = Bounds::new(REPLY_PEERS_MAX as u32, 1, REPLY_PEERS_MAX as u32);
+pub const NUMWANT_MAX: Bounds = Bounds::new(REPLY_PEERS_MAX, 1, REPLY_PEERS_MAX);
 /// Peers that one swarm may hold.
 pub const PEERS_PER_SWARM_MAX: Bounds = Bounds::new(1_048_576, 2, 16_777_216);
 /// Peers that one address (IPv4 address, IPv6 /64) may have in one swarm.

@@ -201,8 +201,10 @@ pub struct Peers<'a> {
     pub v4: &'a [u8],
     /// 18 bytes each.
     pub v6: &'a [u8],
-    /// Ids of the IPv4 peers, then of the IPv6 ones; empty when they are not kept.
-    pub ids: &'a [PeerId],
+    /// Ids of the IPv4 peers; empty when they are not kept.
+    pub v4_ids: &'a [PeerId],
+    /// Ids of the IPv6 peers; empty when they are not kept.
+    pub v6_ids: &'a [PeerId],
 }
 
 /// Appends the bencoded answer to an announce. `caller` is told its own address (BEP 24).
@@ -234,14 +236,17 @@ pub fn write_announce(out: &mut Vec<u8>, reply: &Reply, caller: Endpoint, peers:
 }
 
 fn write_peer_dictionaries(writer: &mut Writer<'_>, peers: Peers<'_>, with_id: bool) {
-    let v4 = peers.v4.as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
-    let v6 = peers.v6.as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
+    let id_of = |ids: &[PeerId], position: usize| ids.get(position).copied().filter(|_| with_id);
+    let v4 = peers.v4.as_chunks::<6>().0.iter().enumerate();
+    let v6 = peers.v6.as_chunks::<18>().0.iter().enumerate();
+    let v4 = v4.map(|(position, bytes)| (Endpoint::V4(*bytes), id_of(peers.v4_ids, position)));
+    let v6 = v6.map(|(position, bytes)| (Endpoint::V6(*bytes), id_of(peers.v6_ids, position)));
     writer.bytes(b"peers");
     writer.list();
-    for (position, peer) in v4.chain(v6).enumerate() {
+    for (peer, id) in v4.chain(v6) {
         writer.dictionary();
         writer.bytes_entry("ip", peer.ip().to_string().as_bytes());
-        if let Some(PeerId(id)) = peers.ids.get(position).filter(|_| with_id) {
+        if let Some(PeerId(id)) = &id {
             writer.bytes_entry("peer id", id);
         }
         writer.number_entry("port", peer.port());

@@ -16,7 +16,7 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 64;
 
 /// Most peers that one reply may carry, whatever an operator sets: 200 IPv4 peers are 1,200 bytes.
-pub const REPLY_PEERS_MAX: usize = 200;
+pub const REPLY_PEERS_MAX: u32 = 200;
 
 /// Most IPv6 peers in a UDP reply: 20 + 66 x 18 = 1,208 bytes stay under the IPv6 minimum MTU.
 pub const UDP_V6_PEERS_MAX: usize = 66;
@@ -25,4 +25,4 @@ pub const UDP_V6_PEERS_MAX: usize = 66;
 pub const UDP_REQUEST_BYTES_MAX: usize = 2048;
 
 /// Longest UDP reply: 20 + 200 x 6 bytes of peers; 66 IPv6 peers and 74 scraped torrents take less.
-pub const UDP_REPLY_BYTES_MAX: usize = 20 + REPLY_PEERS_MAX * 6;
+pub const UDP_REPLY_BYTES_MAX: usize = 20 + REPLY_PEERS_MAX as usize * 6;

@@ -35,9 +35,9 @@ pub fn announce(query: &[u8]) -> Result<(Announce, PeerForm), Failure> {
         uploaded: number(fields.uploaded)?.unwrap_or(0),
         downloaded: number(fields.downloaded)?.unwrap_or(0),
         left: number(fields.left)?,
-        event: Event::from_text(&*Value::<16>::decode_lossy(fields.event.unwrap_or_default())?),
+        event: Event::from_text(&Value::<16>::decode_lossy(fields.event.unwrap_or_default())?),
         numwant: number(fields.numwant).ok().flatten().map(|peers| u32::try_from(peers).unwrap_or(u32::MAX)),
-        key: Key::from_text(&*Value::<{ KEY_BYTES_MAX + 1 }>::decode_lossy(fields.key.unwrap_or_default())?),
+        key: Key::from_text(&Value::<{ KEY_BYTES_MAX + 1 }>::decode_lossy(fields.key.unwrap_or_default())?),
     };
     // BEP 3 alone means dictionaries; whoever understands BEP 23 says compact=1.
     let form = match (fields.compact, fields.no_peer_id) {

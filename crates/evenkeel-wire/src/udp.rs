@@ -384,6 +384,6 @@ mod tests {
     fn the_largest_replies_fit_the_buffer() {
         let mut out = [0; UDP_REPLY_BYTES_MAX];
         write_scrape(&mut out, U32::new(1), &[Stats::default(); SCRAPE_HASHES_MAX]);
-        assert!(ANNOUNCE_HEAD_BYTES + crate::limits::UDP_V6_PEERS_MAX * 18 <= UDP_REPLY_BYTES_MAX);
+        const { assert!(ANNOUNCE_HEAD_BYTES + crate::limits::UDP_V6_PEERS_MAX * 18 <= UDP_REPLY_BYTES_MAX) };
     }
 }

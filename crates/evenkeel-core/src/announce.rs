@@ -1,0 +1,190 @@
+//! The steps of an announce, in order, on one screen.
+
+use evenkeel_wire::{Announce, Endpoint, Event, Failure, Reply, Stats, Warning};
+
+use crate::addresses::AddressTable;
+use crate::equilibrium::{self, Asker, Handout, Scratch};
+use crate::outcome::{Outcome, Reason};
+use crate::rules::Rules;
+use crate::scope::Scope;
+use crate::shard::{Place, Shard};
+use crate::swarm::{Entry, Kind, Known, Mark};
+use crate::time::{Stamp, Time};
+
+/// Everything outside the swarm that an announce may depend on.
+pub struct Cx<'a> {
+    /// Now.
+    pub now: Time,
+    /// The only source of chance.
+    pub rng: &'a mut fastrand::Rng,
+    /// What the operator set.
+    pub rules: &'a Rules,
+    /// Peers of each address, over all shards.
+    pub addresses: &'a AddressTable,
+    /// The store holds as many peers or swarms as it may; renewed by the program several times a second.
+    pub store_is_full: bool,
+    /// Memory for drawing peers.
+    pub scratch: &'a mut Scratch,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Where it listens: the address that the announce came from, and the port that it names.
+    pub endpoint: Endpoint,
+    /// Interned name and version of its client.
+    pub client: u16,
+    /// Where the swarm is that it asks for.
+    pub place: Place,
+}
+
+impl Shard {
+    /// Answers one announce. This function is the table of contents of the tracker: a rule that can touch an
+    /// announce is called here, in this order, and nowhere else.
+    pub fn announce(
+        &mut self,
+        cx: &mut Cx<'_>,
+        caller: &Caller,
+        ask: &Announce,
+        out: &mut Handout<'_>,
+    ) -> Outcome {
+        let now = Stamp::at(cx.now);
+        let at = match self.find(caller.place, &ask.info_hash) {
+            Some(at) => at,
+            None if ask.event == Event::Stopped => return stopped(Stats::default(), cx),
+            None if cx.store_is_full => return Outcome::failed(Failure::Full),
+            None => self.create(caller.place, ask.info_hash, now),
+        };
+        let mark = self.mark(caller, ask);
+        let known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
+        if ask.event == Event::Stopped {
+            self.forget(at, caller, known, cx);
+            return stopped(self.swarm(at).stats, cx);
+        }
+
+        let kind = kind(ask);
+        let asker = asker(caller, known, kind, ask, cx.rules);
+        // Before the caller is recorded, and without its old record: nobody is handed themselves.
+        equilibrium::choose(self.swarm(at), &asker, cx.rng, cx.scratch, out);
+
+        let entry =
+            Entry { endpoint: caller.endpoint, kind, mark, id: cx.rules.keep_peer_ids.then_some(ask.peer_id) };
+        let completes = self.completes(at, ask, &asker);
+        let reason = match (known.own, self.limit(at, &asker, caller, cx)) {
+            (Some(own), _) => {
+                self.change(at, |swarm, keys| swarm.refresh(own, entry, now, &keys.peer));
+                Reason::Announced
+            }
+            (None, Some(limit)) => limit,
+            (None, None) => {
+                let reason = self.make_room(at, cx, now);
+                self.change(at, |swarm, keys| swarm.insert(entry, now, &keys.peer));
+                cx.addresses.add(&caller.endpoint);
+                reason
+            }
+        };
+        if completes && is_listed(reason) {
+            self.change(at, |swarm, _| swarm.stats.downloaded = swarm.stats.downloaded.saturating_add(1));
+        }
+        answer(self.swarm(at).stats, reason, cx)
+    }
+
+    /// The same for both addresses of one client, and hardly for anybody else.
+    fn mark(&self, caller: &Caller, ask: &Announce) -> Mark {
+        let mut bytes = [0; 20 + evenkeel_wire::limits::KEY_BYTES_MAX];
+        let key = ask.key.as_bytes();
+        bytes[..20].copy_from_slice(&ask.peer_id.0);
+        bytes[20..20 + key.len()].copy_from_slice(key);
+        let hash = self.keys.twin.hash(&bytes[..20 + key.len()]);
+        Mark { client: caller.client, twin: (hash & 0xFFFF) as u16 }
+    }
+
+    /// `stopped`: removes the caller's record, if there is one.
+    fn forget(&mut self, at: usize, caller: &Caller, known: Known, cx: &Cx<'_>) {
+        if let Some(own) = known.own {
+            let is_v4 = matches!(caller.endpoint, Endpoint::V4(_));
+            let gone = self.change(at, |swarm, keys| {
+                swarm.empty_since = Stamp::at(cx.now);
+                swarm.remove(is_v4, own, &keys.peer)
+            });
+            cx.addresses.remove(&gone);
+        }
+    }
+
+    /// Whether a new peer's address has as many peers as it may.
+    fn limit(&self, at: usize, asker: &Asker, caller: &Caller, cx: &Cx<'_>) -> Option<Reason> {
+        if asker.known.own.is_some() || asker.scope != Scope::Global && !cx.rules.limit_local_addresses {
+            return None;
+        }
+        if cx.addresses.peers(&caller.endpoint) >= cx.rules.peers_per_address_max {
+            return Some(Reason::NotListedAddressLimit);
+        }
+        let max = cx.rules.peers_per_address_and_swarm_max as usize;
+        let here = self.swarm(at).count_source(&caller.endpoint, &self.keys.peer, max);
+        (here >= max).then_some(Reason::NotListedSwarmLimit)
+    }
+
+    /// Evicts the least recently announced peer when there is no room for another one: before the newcomer is
+    /// answered, so that the counts it reads are those that hold.
+    fn make_room(&mut self, at: usize, cx: &mut Cx<'_>, now: Stamp) -> Reason {
+        let max = if cx.store_is_full { 0 } else { cx.rules.peers_per_swarm_max as usize };
+        let len = self.swarm(at).len();
+        if len < max || len == 0 {
+            return Reason::Announced;
+        }
+        let gone = self.change(at, |swarm, keys| swarm.evict(now, cx.rng, &keys.peer));
+        cx.addresses.remove(&gone);
+        Reason::AnnouncedAfterEviction
+    }
+
+    /// A completion counts once for each client: `completed` of a peer that was no seeder under either of its
+    /// addresses.
+    fn completes(&self, at: usize, ask: &Announce, asker: &Asker) -> bool {
+        let swarm = self.swarm(at);
+        let was_seeder = |is_v4, record: Option<usize>| {
+            record.is_some_and(|record| swarm.kind_of(is_v4, record) == Kind::Seeder)
+        };
+        let Known { own, twin } = asker.known;
+        ask.event == Event::Completed
+            && asker.kind == Kind::Seeder
+            && !was_seeder(asker.is_v4, own)
+            && !was_seeder(!asker.is_v4, twin)
+    }
+}
+
+/// What the caller has and wants. Only a `left` of 0 makes a seeder: not to say is to lack something.
+fn kind(ask: &Announce) -> Kind {
+    match (ask.left, ask.event) {
+        (Some(0), _) => Kind::Seeder,
+        (_, Event::Paused) => Kind::Partial,
+        _ => Kind::Leecher,
+    }
+}
+
+fn asker(caller: &Caller, known: Known, kind: Kind, ask: &Announce, rules: &Rules) -> Asker {
+    let want = ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize;
+    let is_v4 = matches!(caller.endpoint, Endpoint::V4(_));
+    Asker { is_v4, known, kind, scope: Scope::of(&caller.endpoint), want }
+}
+
+fn stopped(stats: Stats, cx: &mut Cx<'_>) -> Outcome {
+    answer(stats, Reason::Stopped, cx)
+}
+
+fn answer(stats: Stats, reason: Reason, cx: &mut Cx<'_>) -> Outcome {
+    let rules = cx.rules;
+    let spread = rules.interval_secs * rules.interval_spread_percent / 100;
+    let interval_secs = cx.rng.u32(rules.interval_secs - spread..=rules.interval_secs + spread);
+    let reply = Reply {
+        stats,
+        // Who is not listed has less reason to ask often.
+        interval_secs: if is_listed(reason) { interval_secs } else { interval_secs * 2 },
+        min_interval_secs: rules.min_interval_secs.min(interval_secs),
+        warning: (!is_listed(reason)).then_some(Warning::AddressLimit),
+    };
+    Outcome { answer: Ok(reply), reason }
+}
+
+fn is_listed(reason: Reason) -> bool {
+    !matches!(reason, Reason::NotListedSwarmLimit | Reason::NotListedAddressLimit)
+}

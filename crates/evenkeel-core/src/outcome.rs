@@ -1,0 +1,151 @@
+//! Everything that leaves the core: an answer, and the one reason that counters and tests read.
+
+use evenkeel_wire::http::HeadError;
+use evenkeel_wire::{Failure, Reply};
+
+/// What became of an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the caller is told.
+    pub answer: Result<Reply, Failure>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Outcome {
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { answer: Err(failure), reason: Reason::Failed(failure) }
+    }
+}
+
+/// What became of a request: exactly one for each, dropped ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A peer was recorded, or refreshed.
+    Announced,
+    /// A peer was recorded after the least recently announced one of its swarm made room.
+    AnnouncedAfterEviction,
+    /// A peer was answered but not recorded: its address has too many in this swarm.
+    NotListedSwarmLimit,
+    /// A peer was answered but not recorded: its address has too many in all.
+    NotListedAddressLimit,
+    /// A peer left.
+    Stopped,
+    /// A scrape was answered.
+    Scraped,
+    /// A UDP connection id was issued.
+    Connected,
+    /// A page (landing page, statistics, health) was answered.
+    Page,
+    /// Refused with a text.
+    Failed(Failure),
+    /// An HTTP head that cannot be read.
+    Head(HeadError),
+    /// A UDP packet that is no request: silence.
+    Garbage,
+    /// A UDP packet whose connection id was not issued to its sender, or too long ago: silence.
+    ConnectionId,
+}
+
+const PLAIN: [Reason; 10] = [
+    Reason::Announced,
+    Reason::AnnouncedAfterEviction,
+    Reason::NotListedSwarmLimit,
+    Reason::NotListedAddressLimit,
+    Reason::Stopped,
+    Reason::Scraped,
+    Reason::Connected,
+    Reason::Page,
+    Reason::Garbage,
+    Reason::ConnectionId,
+];
+
+const HEADS: [HeadError; 7] = [
+    HeadError::Malformed,
+    HeadError::Method,
+    HeadError::Body,
+    HeadError::TargetTooLong,
+    HeadError::HeadTooLong,
+    HeadError::Version,
+    HeadError::Timeout,
+];
+
+impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = PLAIN.len() + Failure::ALL.len() + HEADS.len();
+
+    /// Every reason, in the order of [`Reason::index`].
+    pub fn all() -> impl Iterator<Item = Self> {
+        PLAIN.into_iter().chain(Failure::ALL.map(Self::Failed)).chain(HEADS.map(Self::Head))
+    }
+
+    /// Position among all, for an array of counters.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Failed(failure) => PLAIN.len() + failure as usize,
+            Self::Head(error) => PLAIN.len() + Failure::ALL.len() + error as usize,
+            Self::Announced => 0,
+            Self::AnnouncedAfterEviction => 1,
+            Self::NotListedSwarmLimit => 2,
+            Self::NotListedAddressLimit => 3,
+            Self::Stopped => 4,
+            Self::Scraped => 5,
+            Self::Connected => 6,
+            Self::Page => 7,
+            Self::Garbage => 8,
+            Self::ConnectionId => 9,
+        }
+    }
+
+    /// The name that counters carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::AnnouncedAfterEviction => "announced_after_eviction",
+            Self::NotListedSwarmLimit => "not_listed_swarm_limit",
+            Self::NotListedAddressLimit => "not_listed_address_limit",
+            Self::Stopped => "stopped",
+            Self::Scraped => "scraped",
+            Self::Connected => "connected",
+            Self::Page => "page",
+            Self::Garbage => "garbage",
+            Self::ConnectionId => "connection_id",
+            Self::Failed(failure) => match failure {
+                Failure::InfoHash => "failed_info_hash",
+                Failure::PeerId => "failed_peer_id",
+                Failure::Port => "failed_port",
+                Failure::Number => "failed_number",
+                Failure::Repeated => "failed_repeated",
+                Failure::Escape => "failed_escape",
+                Failure::TooManyHashes => "failed_too_many_hashes",
+                Failure::NoHashes => "failed_no_hashes",
+                Failure::Truncated => "failed_truncated",
+                Failure::Action => "failed_action",
+                Failure::Path => "failed_path",
+                Failure::Full => "failed_full",
+                Failure::Internal => "failed_internal",
+            },
+            Self::Head(error) => match error {
+                HeadError::Malformed => "head_malformed",
+                HeadError::Method => "head_method",
+                HeadError::Body => "head_body",
+                HeadError::TargetTooLong => "head_target_too_long",
+                HeadError::HeadTooLong => "head_too_long",
+                HeadError::Version => "head_version",
+                HeadError::Timeout => "head_timeout",
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_place_and_name() {
+        let names: std::collections::BTreeSet<_> = Reason::all().map(Reason::name).collect();
+        assert_eq!(names.len(), Reason::COUNT);
+        assert!(Reason::all().enumerate().all(|(index, reason)| reason.index() == index));
+    }
+}

@@ -1,0 +1,91 @@
+//! How far an address reaches. A tracker that hands loopback or private addresses to the world points
+//! strangers at machines they cannot or must not reach.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use evenkeel_wire::Endpoint;
+
+/// Where packets to an address can come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Anywhere.
+    Global,
+    /// The same machine.
+    Loopback,
+    /// The same link (RFC 3927, RFC 4291).
+    Link,
+    /// The same site: RFC 1918, shared address space (RFC 6598), unique local (RFC 4193).
+    Site,
+    /// Nowhere: documentation, benchmarks, multicast, reserved (RFC 6890). Tests use them.
+    Special,
+}
+
+impl Scope {
+    /// The scope of an endpoint's address.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        match endpoint.ip() {
+            IpAddr::V4(ip) => Self::of_v4(ip),
+            IpAddr::V6(ip) => Self::of_v6(ip),
+        }
+    }
+
+    /// Whether an asker in `self` may be told of a peer in `peer`.
+    pub fn may_learn(self, peer: Self) -> bool {
+        peer == Self::Global || peer == self
+    }
+
+    fn of_v4(ip: Ipv4Addr) -> Self {
+        match ip.octets() {
+            [127, ..] => Self::Loopback,
+            [169, 254, ..] => Self::Link,
+            [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Self::Site,
+            [0, ..] | [224..=255, ..] | [192, 0, 0 | 2, _] => Self::Special,
+            [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => Self::Special,
+            _ => Self::Global,
+        }
+    }
+
+    fn of_v6(ip: Ipv6Addr) -> Self {
+        match ip.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0xFE80..=0xFEBF, ..] => Self::Link,
+            [0xFC00..=0xFDFF, ..] => Self::Site,
+            // Documentation, and 6to4 and Teredo, whose IPv4 half could be anybody's.
+            [0x2001, 0xDB8, ..] | [0x3FFF, 0..=0xFFF, ..] | [0x2002, ..] | [0x2001, 0, ..] => Self::Special,
+            [0x2000..=0x3FFF, ..] => Self::Global,
+            _ => Self::Special,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(ip: &str) -> Scope {
+        Scope::of(&Endpoint::new(ip.parse().unwrap(), 1))
+    }
+
+    #[test]
+    fn addresses_are_told_apart() {
+        for (expected, ips) in [
+            (Scope::Global, &["8.8.8.8", "172.32.0.1", "100.128.0.1", "2a00::1", "::ffff:8.8.8.8"][..]),
+            (Scope::Loopback, &["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"]),
+            (Scope::Link, &["169.254.1.1", "fe80::1", "febf::1"]),
+            (Scope::Site, &["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "fd00::1"]),
+            (Scope::Special, &["0.0.0.0", "192.0.2.1", "198.51.100.1", "203.0.113.1", "224.0.0.1"]),
+            (Scope::Special, &["255.255.255.255", "198.18.0.1", "2001:db8::1", "ff02::1", "::", "2002::1", "2001::1"]),
+        ] {
+            for ip in ips {
+                assert_eq!(scope(ip), expected, "{ip}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_same_scope_learns_of_a_local_peer() {
+        assert!(Scope::Loopback.may_learn(Scope::Loopback) && Scope::Loopback.may_learn(Scope::Global));
+        assert!(!Scope::Global.may_learn(Scope::Loopback) && !Scope::Global.may_learn(Scope::Site));
+        assert!(!Scope::Site.may_learn(Scope::Loopback));
+    }
+}

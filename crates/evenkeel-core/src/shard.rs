@@ -1,0 +1,312 @@
+//! Info hash -> swarm: one of many shards, each behind a lock of its own that is held for one announce.
+
+use evenkeel_wire::{Endpoint, InfoHash, Stats};
+use hashbrown::HashTable;
+
+use crate::addresses::AddressTable;
+use crate::keyed::Keyed;
+use crate::rules::Rules;
+use crate::swarm::{Column, Kind, Peer, Swarm};
+use crate::time::{Stamp, Time};
+
+/// Shards of a store; a power of two.
+pub const SHARDS: usize = 1024;
+
+/// Secret keys of a store's hashes: what strangers choose must not choose its bucket.
+#[derive(Clone, Copy)]
+pub struct Keys {
+    /// Of info hashes.
+    pub swarm: Keyed,
+    /// Of addresses within a swarm.
+    pub peer: Keyed,
+    /// Of peer id and `key`: fingerprints of clients.
+    pub twin: Keyed,
+}
+
+/// Where a swarm is: its info hash, hashed once for shard and bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
+
+impl Keys {
+    /// The place of a torrent's swarm.
+    pub fn place(&self, info_hash: &InfoHash) -> Place {
+        Place(self.swarm.hash(&info_hash.0))
+    }
+}
+
+impl Place {
+    /// Number of the shard. Middle bits: the table takes its bucket from the low ones and its tag from the
+    /// high ones.
+    pub fn shard(self) -> usize {
+        usize::try_from((self.0 >> 40) % SHARDS as u64).unwrap_or_default()
+    }
+}
+
+/// What a shard holds, for gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Swarms, with those that only keep their count of completions.
+    pub swarms: u32,
+    /// Swarms with at least one peer.
+    pub active_swarms: u32,
+    /// IPv4 records.
+    pub v4_peers: u32,
+    /// IPv6 records.
+    pub v6_peers: u32,
+    /// Counted seeders.
+    pub seeders: u32,
+    /// Counted leechers and partial seeds.
+    pub leechers: u32,
+}
+
+/// A part of the store.
+pub struct Shard {
+    pub(crate) keys: Keys,
+    swarms: Vec<Swarm>,
+    index: HashTable<u32>,
+    totals: Totals,
+    sweep: Cursor,
+}
+
+/// Where a pass over the store goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Cursor {
+    swarm: usize,
+    record: usize,
+}
+
+/// What a slice of the sweep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Peers forgotten.
+    pub expired: u32,
+    /// The end of the shard was reached; the next slice starts from its beginning.
+    pub finished: bool,
+}
+
+/// A record as a census sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the peer listens.
+    pub endpoint: Endpoint,
+    /// Has everything.
+    pub is_seeder: bool,
+    /// Interned client.
+    pub client: u16,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            swarms: Vec::new(),
+            index: HashTable::new(),
+            totals: Totals::default(),
+            sweep: Cursor::default(),
+        }
+    }
+
+    /// What the shard holds.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Counts of a swarm; zeros for one that is not there. Creates nothing.
+    pub fn scrape(&self, info_hash: &InfoHash) -> Stats {
+        let found = self.find(self.keys.place(info_hash), info_hash);
+        found.map_or_else(Stats::default, |at| self.swarms[at].stats)
+    }
+
+    pub(crate) fn find(&self, place: Place, info_hash: &InfoHash) -> Option<usize> {
+        let is_it = |at: &u32| self.swarms[*at as usize].info_hash == *info_hash;
+        self.index.find(place.0, is_it).map(|at| *at as usize)
+    }
+
+    pub(crate) fn swarm(&self, at: usize) -> &Swarm {
+        &self.swarms[at]
+    }
+
+    pub(crate) fn create(&mut self, place: Place, info_hash: InfoHash, now: Stamp) -> usize {
+        let at = self.swarms.len();
+        self.swarms.push(Swarm::new(info_hash, now));
+        let position = u32::try_from(at).unwrap_or(u32::MAX);
+        let Self { swarms, index, keys, .. } = self;
+        let rehash = |at: &u32| keys.place(&swarms[*at as usize].info_hash).0;
+        index.insert_unique(place.0, position, rehash);
+        self.totals.swarms += 1;
+        at
+    }
+
+    /// Changes a swarm and keeps the totals true.
+    pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Swarm, &Keys) -> R) -> R {
+        let swarm = &mut self.swarms[at];
+        let before = Totals::of(swarm);
+        let result = change(swarm, &self.keys);
+        let after = Totals::of(swarm);
+        self.totals.shift(&before, &after);
+        result
+    }
+
+    /// Forgets peers that have not announced for their time to live, looking at no more than about `budget`
+    /// records; the next call goes on where this one stopped.
+    pub fn sweep(&mut self, now: Time, rules: &Rules, addresses: &AddressTable, budget: usize) -> Swept {
+        let stamp = Stamp::at(now);
+        let mut swept = Swept::default();
+        let mut left = budget;
+        while left > 0 {
+            let at = self.sweep.swarm;
+            if at >= self.swarms.len() {
+                self.sweep = Cursor::default();
+                swept.finished = true;
+                break;
+            }
+            let from = self.sweep.record;
+            let ttl_secs = rules.peer_ttl_secs();
+            let (record, looked, expired) =
+                self.change(at, |swarm, keys| sweep_swarm(swarm, from, left, ttl_secs, stamp, keys, addresses));
+            swept.expired += expired;
+            left = left.saturating_sub(looked + 1);
+            match record {
+                Some(record) => self.sweep.record = record,
+                None => {
+                    self.sweep.record = 0;
+                    if self.is_forgettable(at, ttl_secs, stamp) {
+                        self.drop_at(at);
+                    } else {
+                        self.sweep.swarm += 1;
+                    }
+                }
+            }
+        }
+        swept
+    }
+
+    /// Drops a swarm whose state is in doubt, after a panic. The next announces build it again.
+    pub fn drop_swarm(&mut self, info_hash: &InfoHash, addresses: &AddressTable) {
+        if let Some(at) = self.find(self.keys.place(info_hash), info_hash) {
+            let swarm = &self.swarms[at];
+            let v4 = swarm.v4.peers().iter().map(Peer::endpoint);
+            let v6 = swarm.v6().into_iter().flat_map(Column::peers).map(Peer::endpoint);
+            v4.chain(v6).for_each(|endpoint| addresses.remove(&endpoint));
+            self.drop_at(at);
+        }
+    }
+
+    /// Shows up to about `budget` records from `cursor` on; answers where to go on, `None` at the end. A record
+    /// that moves meanwhile may be shown twice or not at all.
+    pub fn visit(&self, cursor: Cursor, budget: usize, mut show: impl FnMut(Seen)) -> Option<Cursor> {
+        let mut at = cursor;
+        let mut left = budget;
+        while left > 0 {
+            let swarm = self.swarms.get(at.swarm)?;
+            let v4_len = swarm.v4.len();
+            let end = swarm.len().min(at.record + left);
+            for record in at.record..end {
+                show(match swarm.v6() {
+                    Some(v6) if record >= v4_len => seen(&v6.peers()[record - v4_len]),
+                    _ => seen(&swarm.v4.peers()[record]),
+                });
+            }
+            left = left.saturating_sub(end.saturating_sub(at.record) + 1);
+            at = if end >= swarm.len() {
+                Cursor { swarm: at.swarm + 1, record: 0 }
+            } else {
+                Cursor { record: end, ..at }
+            };
+        }
+        Some(at)
+    }
+
+    /// An empty swarm is kept for one time to live if it has seen completions: the count outlives the peers for
+    /// a while, but nobody can fill the store with empty swarms for longer than with peers.
+    fn is_forgettable(&self, at: usize, ttl_secs: u32, now: Stamp) -> bool {
+        let swarm = &self.swarms[at];
+        swarm.len() == 0 && (swarm.stats.downloaded == 0 || swarm.empty_since.is_older_than(ttl_secs, now))
+    }
+
+    fn drop_at(&mut self, at: usize) {
+        let last = self.swarms.len() - 1;
+        for (from, to) in [(at, None), (last, Some(at))] {
+            let place = self.keys.place(&self.swarms[from].info_hash).0;
+            let slot = self.index.find_entry(place, |other| *other as usize == from);
+            if let Ok(mut entry) = slot {
+                match to {
+                    Some(to) => *entry.get_mut() = u32::try_from(to).unwrap_or(u32::MAX),
+                    None => drop(entry.remove()),
+                }
+            }
+        }
+        let gone = self.swarms.swap_remove(at);
+        self.totals.shift(&Totals::of(&gone), &Totals::default());
+        self.totals.swarms -= 1;
+        if self.swarms.len() < self.swarms.capacity() / 4 {
+            self.swarms.shrink_to(self.swarms.len() * 2);
+            let Self { swarms, index, keys, .. } = self;
+            index.shrink_to(swarms.len(), |at| keys.place(&swarms[*at as usize].info_hash).0);
+        }
+    }
+}
+
+/// Looks at up to `budget` records from `from` on. Answers where to go on (`None`: the swarm is done), how many
+/// were looked at, how many expired.
+#[expect(clippy::too_many_arguments, reason = "one call site; the loop body of the sweep")]
+fn sweep_swarm(
+    swarm: &mut Swarm,
+    from: usize,
+    budget: usize,
+    ttl_secs: u32,
+    now: Stamp,
+    keys: &Keys,
+    addresses: &AddressTable,
+) -> (Option<usize>, usize, u32) {
+    let (mut record, mut looked, mut expired) = (from, 0, 0);
+    while record < swarm.len() {
+        if looked == budget {
+            return (Some(record), looked, expired);
+        }
+        looked += 1;
+        let v4_len = swarm.v4.len();
+        let stamp = match swarm.v6() {
+            Some(v6) if record >= v4_len => v6.peers()[record - v4_len].stamp(),
+            _ => swarm.v4.peers()[record].stamp(),
+        };
+        if stamp.is_older_than(ttl_secs, now) {
+            let is_v4 = record < v4_len;
+            let gone = swarm.remove(is_v4, if is_v4 { record } else { record - v4_len }, &keys.peer);
+            addresses.remove(&gone);
+            expired += 1;
+            swarm.empty_since = now;
+        } else {
+            record += 1;
+        }
+    }
+    (None, looked, expired)
+}
+
+fn seen<const N: usize>(peer: &Peer<N>) -> Seen {
+    Seen { endpoint: peer.endpoint(), is_seeder: peer.kind() == Kind::Seeder, client: peer.client }
+}
+
+impl Totals {
+    fn of(swarm: &Swarm) -> Self {
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            swarms: 0,
+            active_swarms: u32::from(swarm.len() > 0),
+            v4_peers: small(swarm.v4.len()),
+            v6_peers: small(swarm.v6_len()),
+            seeders: swarm.stats.seeders,
+            leechers: swarm.stats.incomplete(),
+        }
+    }
+
+    fn shift(&mut self, before: &Self, after: &Self) {
+        let move_by = |total: &mut u32, before: u32, after: u32| *total = *total - before + after;
+        move_by(&mut self.active_swarms, before.active_swarms, after.active_swarms);
+        move_by(&mut self.v4_peers, before.v4_peers, after.v4_peers);
+        move_by(&mut self.v6_peers, before.v6_peers, after.v6_peers);
+        move_by(&mut self.seeders, before.seeders, after.seeders);
+        move_by(&mut self.leechers, before.leechers, after.leechers);
+    }
+}

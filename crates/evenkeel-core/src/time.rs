@@ -1,0 +1,57 @@
+//! Time as the core sees it: whole seconds since the program started, given by the caller, never read.
+
+/// Seconds since the program started, by the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time(pub u32);
+
+/// When a peer announced last, in 11 bits: units of 32 s that wrap after 18 hours.
+///
+/// The longest time to live is 29,100 s and the sweep comes by every few minutes, so that a stamp is never
+/// older than half a round: the difference of two stamps is unambiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(u16);
+
+impl Stamp {
+    pub(crate) const BITS: u32 = 11;
+    const MASK: u16 = (1 << Self::BITS) - 1;
+    const UNIT_SECS: u32 = 32;
+
+    pub(crate) fn at(now: Time) -> Self {
+        Self::from_bits(((now.0 / Self::UNIT_SECS) & 0x7FF) as u16)
+    }
+
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits & Self::MASK)
+    }
+
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Units between this stamp and a later one.
+    pub(crate) fn age(self, now: Self) -> u16 {
+        now.0.wrapping_sub(self.0) & Self::MASK
+    }
+
+    /// Whether at least `secs` have passed for certain: up to one unit late, never early.
+    pub(crate) fn is_older_than(self, secs: u32, now: Self) -> bool {
+        u32::from(self.age(now)) > secs.div_ceil(Self::UNIT_SECS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_never_early_and_at_most_two_units_late() {
+        for start in [0, 1, 31, 32, 65_500, 65_535, 65_536, 1_000_000] {
+            for secs in [31, 32, 33, 3900, 29_100] {
+                let stamp = Stamp::at(Time(start));
+                let older = |after: u32| stamp.is_older_than(secs, Stamp::at(Time(start + after)));
+                assert!(!older(secs), "{start} {secs}");
+                assert!(older(secs + 2 * Stamp::UNIT_SECS), "{start} {secs}");
+            }
+        }
+    }
+}

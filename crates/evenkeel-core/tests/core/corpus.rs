@@ -1,0 +1,44 @@
+//! Replays the fuzzers' corpora, and random bytes, through the functions that the fuzzers run.
+
+use std::path::Path;
+
+use crate::fuzz;
+
+const TARGETS: [(&str, fn(&[u8])); 4] =
+    [("http", fuzz::http), ("query", fuzz::queries), ("udp", fuzz::udp), ("shard", fuzz::shard)];
+
+#[test]
+fn every_corpus_replays_without_a_panic() {
+    for (name, run) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
+        let mut replayed = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            run(&std::fs::read(entry.unwrap().path()).unwrap());
+            replayed += 1;
+        }
+        assert!(replayed > 0, "{} is empty", folder.display());
+    }
+}
+
+#[test]
+fn random_bytes_are_survived() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    for round in 0..2_000 {
+        let bytes: Vec<u8> = (0..rng.usize(..400)).map(|_| rng.u8(..)).collect();
+        for (_, run) in &TARGETS[..3] {
+            run(&bytes);
+        }
+        if round % 10 == 0 {
+            fuzz::shard(&bytes);
+        }
+    }
+}
+
+#[test]
+fn long_random_histories_agree_with_the_model() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    for _ in 0..6 {
+        let bytes: Vec<u8> = (0..24_000).map(|_| rng.u8(..)).collect();
+        fuzz::shard(&bytes);
+    }
+}

@@ -1,0 +1,294 @@
+//! A shard beside a naive model: a plain list of records, everything counted anew after every operation.
+//!
+//! Operations come from bytes, four each, so that random tests and the fuzzer drive the same thing. 256 clients
+//! have one IPv4 and one IPv6 endpoint each; eight share an address; the last 32 are local.
+
+use evenkeel_core::{Reason, Scope, Time};
+use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Stats};
+
+use crate::rig::{Families, Rig, ask};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Seeder,
+    Leecher,
+    Partial,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    torrent: u8,
+    client: u8,
+    endpoint: Endpoint,
+    kind: Kind,
+    counted: bool,
+    last: u32,
+}
+
+struct Model {
+    rig: Rig,
+    records: Vec<Record>,
+    downloaded: [u32; 4],
+}
+
+/// Runs the operations that `data` stands for, and panics where shard and model differ.
+pub(crate) fn run(data: &[u8]) {
+    let mut model = Model { rig: Rig::new(9), records: Vec::new(), downloaded: [0; 4] };
+    if let [swarm_limit, address_limit, ..] = data {
+        // 0: the largest; small values make evictions and refusals common.
+        if *swarm_limit % 4 == 1 {
+            model.rig.rules.peers_per_swarm_max = 2 + u32::from(*swarm_limit % 64);
+        }
+        model.rig.rules.peers_per_address_and_swarm_max = 1 + u32::from(*address_limit % 8);
+    }
+    for operation in data.as_chunks::<4>().0 {
+        model.operate(*operation);
+    }
+}
+
+impl Model {
+    fn operate(&mut self, [what, client, torrent, detail]: [u8; 4]) {
+        let torrent = torrent % 4;
+        match what % 16 {
+            0 => self.pass(u32::from(detail) * 32),
+            1 => self.sweep(),
+            2 if detail % 16 == 0 => self.drop_swarm(torrent),
+            2 | 3 => self.announce(torrent, client, detail, Event::Stopped),
+            4 | 5 => self.announce(torrent, client, detail, Event::Completed),
+            6 => self.announce(torrent, client, detail, Event::Paused),
+            _ => self.announce(torrent, client, detail, Event::Update),
+        }
+        self.compare(torrent);
+    }
+
+    fn pass(&mut self, secs: u32) {
+        self.rig.now = Time(self.rig.now.0 + secs);
+        // A real sweep comes by long before stamps wrap.
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
+        self.rig.sweep_all();
+        let ttl = self.rig.rules.peer_ttl_secs();
+        let (now, left) = (self.rig.now.0, self.rig.records());
+        let kept = |record: &Record| left.iter().filter(|seen| seen.endpoint == record.endpoint).count();
+        for torrent in 0..4 {
+            let mut at = 0;
+            while at < self.records.len() {
+                let record = self.records[at];
+                // Between one time to live and two units of time more, either is right: the shard decides.
+                let age = now - record.last;
+                let listed = self.records.iter().filter(|other| other.endpoint == record.endpoint).count();
+                let gone = age > ttl + 64 || age > ttl && kept(&record) < listed;
+                if record.torrent == torrent && gone {
+                    self.remove(at);
+                } else {
+                    at += 1;
+                }
+            }
+            if !self.records.iter().any(|record| record.torrent == torrent) {
+                // The count of completions is kept for a while; the shard decides for how long.
+                self.downloaded[usize::from(torrent)] = self.stats(torrent).downloaded;
+            }
+        }
+    }
+
+    fn drop_swarm(&mut self, torrent: u8) {
+        self.rig.drop_swarm(&InfoHash([torrent; 20]));
+        self.records.retain(|record| record.torrent != torrent);
+        self.downloaded[usize::from(torrent)] = 0;
+    }
+
+    fn announce(&mut self, torrent: u8, client: u8, detail: u8, event: Event) {
+        let is_v4 = detail & 1 == 0;
+        let endpoint = endpoint(client, is_v4);
+        let kind = match (detail & 6, event) {
+            (0, _) => Kind::Seeder,
+            (_, Event::Paused) => Kind::Partial,
+            _ => Kind::Leecher,
+        };
+        let ask = Announce {
+            port: endpoint.port(),
+            left: match detail & 6 {
+                0 => Some(0),
+                2 => None,
+                _ => Some(u64::from(detail)),
+            },
+            event,
+            numwant: (detail & 8 != 0).then(|| u32::from(detail >> 4) * 20),
+            ..ask(torrent, [client; 20])
+        };
+        let families = match detail >> 6 {
+            0 => Families::Both,
+            _ if is_v4 => Families::V4,
+            _ => Families::V6,
+        };
+        let own = self.position(torrent, endpoint);
+        let twin = self.position(torrent, self::endpoint(client, !is_v4));
+        let eligible = self.eligible(torrent, client, endpoint, kind, families);
+        let source_count = self.count_source(torrent, endpoint);
+        let len = self.records.iter().filter(|record| record.torrent == torrent).count();
+
+        let (outcome, peers) = self.rig.announce(endpoint, 1, &ask, families);
+        if event == Event::Stopped {
+            assert_eq!((outcome.reason, peers.len()), (Reason::Stopped, 0));
+            own.into_iter().for_each(|own| self.remove(own));
+            return;
+        }
+        self.check_peers(&peers, &eligible, &ask);
+
+        let limit = self.rig.rules.peers_per_address_and_swarm_max as usize;
+        let is_limited = Scope::of(&endpoint) == Scope::Global && source_count >= limit;
+        let completes = event == Event::Completed
+            && kind == Kind::Seeder
+            && [own, twin].iter().flatten().all(|at| self.records[*at].kind != Kind::Seeder);
+        match own {
+            Some(own) => {
+                assert_eq!(outcome.reason, Reason::Announced);
+                self.refresh(own, kind);
+            }
+            None if is_limited => return assert_eq!(outcome.reason, Reason::NotListedSwarmLimit),
+            None => {
+                if len >= self.rig.rules.peers_per_swarm_max as usize {
+                    assert_eq!(outcome.reason, Reason::AnnouncedAfterEviction);
+                    self.note_eviction(torrent);
+                } else {
+                    assert_eq!(outcome.reason, Reason::Announced);
+                }
+                let last = self.rig.now.0;
+                self.records.push(Record { torrent, client, endpoint, kind, counted: true, last });
+                let inserted = self.records.len() - 1;
+                self.refresh(inserted, kind);
+            }
+        }
+        self.downloaded[usize::from(torrent)] += u32::from(completes);
+        assert_eq!(outcome.answer.unwrap().stats, self.stats(torrent));
+    }
+
+    /// Whom a caller may be given: everybody in its families and scope but itself, seeders not for seeders.
+    fn eligible(
+        &self,
+        torrent: u8,
+        client: u8,
+        endpoint: Endpoint,
+        kind: Kind,
+        families: Families,
+    ) -> Vec<Endpoint> {
+        self.records
+            .iter()
+            .filter(|record| record.torrent == torrent && record.client != client)
+            .filter(|record| kind != Kind::Seeder || record.kind != Kind::Seeder)
+            .filter(|record| match record.endpoint {
+                Endpoint::V4(_) => families != Families::V6,
+                Endpoint::V6(_) => families != Families::V4,
+            })
+            .filter(|record| Scope::of(&endpoint).may_learn(Scope::of(&record.endpoint)))
+            .map(|record| record.endpoint)
+            .collect()
+    }
+
+    fn check_peers(&self, peers: &[Endpoint], eligible: &[Endpoint], ask: &Announce) {
+        let mut seen = Vec::new();
+        for peer in peers {
+            assert!(eligible.contains(peer), "{peer:?} is not to be handed out");
+            assert!(!seen.contains(peer), "{peer:?} twice");
+            seen.push(*peer);
+        }
+        let want = ask.numwant.unwrap_or(50).min(200) as usize;
+        assert_eq!(peers.len(), want.min(eligible.len()).min(200));
+    }
+
+    fn note_eviction(&mut self, torrent: u8) {
+        let left = self.rig.records();
+        let oldest = |record: &Record| record.last / 32;
+        let age = self.records.iter().filter(|record| record.torrent == torrent).map(oldest).min().unwrap();
+        let gone = self
+            .records
+            .iter()
+            .position(|record| {
+                let listed = self.records.iter().filter(|other| other.endpoint == record.endpoint).count();
+                let kept = left.iter().filter(|seen| seen.endpoint == record.endpoint).count();
+                record.torrent == torrent && kept < listed
+            })
+            .expect("an eviction takes a record out");
+        assert_eq!(self.records[gone].last / 32, age, "the least recently announced goes");
+        self.remove(gone);
+    }
+
+    fn refresh(&mut self, at: usize, kind: Kind) {
+        self.records[at] = Record { kind, counted: true, last: self.rig.now.0, ..self.records[at] };
+        if let Some(twin) = self.twin(at) {
+            self.records[twin].counted = false;
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(twin) = self.twin(at) {
+            self.records[twin].counted = true;
+        }
+        self.records.swap_remove(at);
+    }
+
+    fn twin(&self, at: usize) -> Option<usize> {
+        let Record { torrent, client, endpoint, .. } = self.records[at];
+        self.records.iter().position(|other| {
+            other.torrent == torrent && other.client == client && other.endpoint != endpoint
+        })
+    }
+
+    fn position(&self, torrent: u8, endpoint: Endpoint) -> Option<usize> {
+        self.records.iter().position(|record| record.torrent == torrent && record.endpoint == endpoint)
+    }
+
+    fn count_source(&self, torrent: u8, endpoint: Endpoint) -> usize {
+        let source = |endpoint: Endpoint| match endpoint {
+            Endpoint::V4(bytes) => bytes[..4].to_vec(),
+            Endpoint::V6(bytes) => bytes[..8].to_vec(),
+        };
+        self.records
+            .iter()
+            .filter(|record| record.torrent == torrent && source(record.endpoint) == source(endpoint))
+            .count()
+    }
+
+    fn stats(&self, torrent: u8) -> Stats {
+        self.rig.shard.scrape(&InfoHash([torrent; 20]))
+    }
+
+    fn compare(&self, torrent: u8) {
+        let count = |kind| {
+            let is_it = |record: &&Record| record.torrent == torrent && record.kind == kind && record.counted;
+            self.records.iter().filter(is_it).count() as u32
+        };
+        let expected = Stats {
+            seeders: count(Kind::Seeder),
+            leechers: count(Kind::Leecher),
+            partial: count(Kind::Partial),
+            downloaded: self.downloaded[usize::from(torrent)],
+        };
+        assert_eq!(self.stats(torrent), expected);
+        let totals = self.rig.shard.totals();
+        let v4 = self.records.iter().filter(|record| matches!(record.endpoint, Endpoint::V4(_))).count();
+        assert_eq!((totals.v4_peers, totals.v6_peers), (v4 as u32, (self.records.len() - v4) as u32));
+        let some = self.records.first().map_or(endpoint(0, true), |record| record.endpoint);
+        let of_some = (0..4).map(|torrent| self.count_source(torrent, some)).sum::<usize>();
+        assert_eq!(self.rig.address_peers(&some), of_some as u32);
+    }
+}
+
+fn endpoint(client: u8, is_v4: bool) -> Endpoint {
+    let [high, low] = (1000 + u16::from(client)).to_be_bytes();
+    let host = client % 32;
+    match (is_v4, client >= 224) {
+        (true, false) => Endpoint::V4([11, 0, 0, host, high, low]),
+        (true, true) => Endpoint::V4([10, 0, 0, host, high, low]),
+        (false, local) => {
+            let mut bytes = [0; 18];
+            bytes[..2].copy_from_slice(if local { &[0xFD, 0] } else { &[0x2A, 0] });
+            bytes[7] = host;
+            bytes[15] = client;
+            bytes[16..].copy_from_slice(&[high, low]);
+            Endpoint::V6(bytes)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One shard with everything around it that an announce needs.
+
+use evenkeel_core::{
+    AddressTable, Caller, Cx, Handout, Keyed, Keys, Outcome, Rules, Scratch, Seen, Shard, Swept, Time,
+};
+use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
+
+pub(crate) struct Rig {
+    pub(crate) shard: Shard,
+    pub(crate) keys: Keys,
+    pub(crate) rules: Rules,
+    pub(crate) now: Time,
+    pub(crate) store_is_full: bool,
+    addresses: AddressTable,
+    rng: fastrand::Rng,
+    scratch: Box<Scratch>,
+}
+
+/// Which families the caller can be told of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Families {
+    Both,
+    V4,
+    V6,
+}
+
+impl Rig {
+    pub(crate) fn new(seed: u64) -> Self {
+        let keys = Keys {
+            swarm: Keyed::new([seed, 1]),
+            peer: Keyed::new([seed, 2]),
+            twin: Keyed::new([seed, 3]),
+        };
+        Self {
+            shard: Shard::new(keys),
+            keys,
+            rules: Rules { interval_spread_percent: 0, ..Rules::default() },
+            now: Time(0),
+            store_is_full: false,
+            addresses: AddressTable::new(Keyed::new([seed, 4])),
+            rng: fastrand::Rng::with_seed(seed),
+            scratch: Box::default(),
+        }
+    }
+
+    /// Announces; answers the outcome and the peers handed out.
+    pub(crate) fn announce(
+        &mut self,
+        endpoint: Endpoint,
+        client: u16,
+        ask: &Announce,
+        families: Families,
+    ) -> (Outcome, Vec<Endpoint>) {
+        let mut v4 = [0; 200 * 6];
+        let mut v6 = [0; 200 * 18];
+        let (v4_room, v6_room) = match families {
+            Families::Both => (v4.len(), v6.len()),
+            Families::V4 => (v4.len(), 0),
+            Families::V6 => (0, 66 * 18),
+        };
+        let mut out = Handout::new(&mut v4[..v4_room], &mut v6[..v6_room]);
+        let caller = Caller { endpoint, client, place: self.keys.place(&ask.info_hash) };
+        let mut cx = Cx {
+            now: self.now,
+            rng: &mut self.rng,
+            rules: &self.rules,
+            addresses: &self.addresses,
+            store_is_full: self.store_is_full,
+            scratch: &mut self.scratch,
+        };
+        let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
+        let (v4_bytes, v6_bytes) = (out.v4_bytes(), out.v6_bytes());
+        let v4 = v4[..v4_bytes].as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
+        let v6 = v6[..v6_bytes].as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
+        (outcome, v4.chain(v6).collect())
+    }
+
+    pub(crate) fn sweep(&mut self, budget: usize) -> Swept {
+        self.shard.sweep(self.now, &self.rules, &self.addresses, budget)
+    }
+
+    pub(crate) fn sweep_all(&mut self) {
+        while !self.sweep(usize::MAX).finished {}
+    }
+
+    pub(crate) fn drop_swarm(&mut self, info_hash: &InfoHash) {
+        self.shard.drop_swarm(info_hash, &self.addresses);
+    }
+
+    pub(crate) fn address_peers(&self, endpoint: &Endpoint) -> u32 {
+        self.addresses.peers(endpoint)
+    }
+
+    pub(crate) fn records(&self) -> Vec<Seen> {
+        let mut records = Vec::new();
+        let mut cursor = Some(evenkeel_core::Cursor::default());
+        while let Some(at) = cursor {
+            cursor = self.shard.visit(at, 7, |seen| records.push(seen));
+        }
+        records
+    }
+}
+
+/// An announce of a leecher that has just started.
+pub(crate) fn ask(torrent: u8, peer_id: [u8; 20]) -> Announce {
+    Announce {
+        info_hash: InfoHash([torrent; 20]),
+        peer_id: PeerId(peer_id),
+        port: 6881,
+        uploaded: 0,
+        downloaded: 0,
+        left: Some(1000),
+        event: Event::Started,
+        numwant: None,
+        key: Key::NONE,
+    }
+}
