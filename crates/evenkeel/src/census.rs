@@ -1,0 +1,127 @@
+//! Who is in the swarms, for `/stats`: peers counted once however many swarms they are in, and their software.
+//!
+//! A pass over the store runs when somebody asks, in a thread of its own that locks one shard at a time for a
+//! slice; whoever asks while it runs waits for the next one. After a pass it rests nine times as long as the
+//! pass took, so that asking often costs at most a tenth of a core.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evenkeel_core::Seen;
+use evenkeel_wire::Endpoint;
+use evenkeel_wire::client_name::ClientName;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::node::Node;
+
+/// Peers that are told apart at most. Above that, a sample of so many addresses stands for all.
+const EXACT_MAX: u64 = 100_000;
+
+/// The figures of a pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Whether the figures of peers come from a sample.
+    pub is_estimate: bool,
+    /// Peers, each address and port once.
+    pub peers: u64,
+    /// Of them, those that only seed.
+    pub seeder_only: u64,
+    /// Those that only leech.
+    pub leecher_only: u64,
+    /// Those that do both.
+    pub seeder_and_leecher: u64,
+    /// Those with an IPv4 address.
+    pub v4: u64,
+    /// Those with an IPv6 address.
+    pub v6: u64,
+    /// Peers by name and version of their software.
+    pub clients: BTreeMap<&'static str, BTreeMap<String, u64>>,
+}
+
+/// Asks the census thread.
+#[derive(Clone)]
+pub struct CensusHandle(mpsc::Sender<oneshot::Sender<Arc<Census>>>);
+
+impl CensusHandle {
+    /// Figures of a pass that began after the call. `None` when too many ask, or the program is stopping.
+    pub async fn take(&self) -> Option<Arc<Census>> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(answer).ok()?;
+        answered.await.ok()
+    }
+}
+
+/// Starts the thread; it ends when every handle is gone.
+pub fn start(node: Arc<Node>) -> std::io::Result<CensusHandle> {
+    let (ask, mut asked) = mpsc::channel::<oneshot::Sender<Arc<Census>>>(1024);
+    std::thread::Builder::new().name("census".to_owned()).spawn(move || {
+        while let Some(first) = asked.blocking_recv() {
+            let mut waiting = vec![first];
+            while let Ok(next) = asked.try_recv() {
+                waiting.push(next);
+            }
+            let began = Instant::now();
+            let census = Arc::new(take(&node));
+            for answer in waiting {
+                // Whoever has hung up meanwhile wants no answer.
+                answer.send(Arc::clone(&census)).ok();
+            }
+            std::thread::park_timeout((began.elapsed() * 9).min(Duration::from_secs(10)));
+        }
+    })?;
+    Ok(CensusHandle(ask))
+}
+
+fn take(node: &Node) -> Census {
+    let totals = node.totals();
+    let records = u64::from(totals.v4_peers) + u64::from(totals.v6_peers);
+    // An address is in the sample by its hash, in every swarm or in none: peers of several swarms are seen so.
+    let share = if records <= EXACT_MAX { u64::MAX } else { u64::MAX / records * EXACT_MAX };
+    let mut seen: HashMap<Endpoint, Presence> = HashMap::new();
+    let hasher = std::hash::RandomState::new();
+    node.visit(|record: Seen| {
+        if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, record.endpoint) > share {
+            return;
+        }
+        let presence = seen.entry(record.endpoint).or_insert(Presence { client: record.client, ..Presence::default() });
+        presence.seeds |= record.is_seeder;
+        presence.leeches |= !record.is_seeder;
+    });
+    let weight = if share == u64::MAX { 1.0 } else { u64::MAX as f64 / share as f64 };
+    summarise(node, &seen, weight)
+}
+
+#[derive(Clone, Copy, Default)]
+struct Presence {
+    client: u16,
+    seeds: bool,
+    leeches: bool,
+}
+
+fn summarise(node: &Node, seen: &HashMap<Endpoint, Presence>, weight: f64) -> Census {
+    let mut census = Census { is_estimate: weight > 1.0, ..Census::default() };
+    let mut clients: HashMap<u16, u64> = HashMap::new();
+    for (endpoint, presence) in seen {
+        match (presence.seeds, presence.leeches) {
+            (true, true) => census.seeder_and_leecher += 1,
+            (true, false) => census.seeder_only += 1,
+            _ => census.leecher_only += 1,
+        }
+        match endpoint {
+            Endpoint::V4(_) => census.v4 += 1,
+            Endpoint::V6(_) => census.v6 += 1,
+        }
+        *clients.entry(presence.client).or_default() += 1;
+    }
+    census.peers = seen.len() as u64;
+    let scale = |count: &mut u64| *count = (*count as f64 * weight).round() as u64;
+    for (client, mut count) in clients {
+        scale(&mut count);
+        let ClientName { name, version } = node.clients.name(client);
+        *census.clients.entry(name).or_default().entry(version).or_default() += count;
+    }
+    let Census { peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6, .. } = &mut census;
+    [peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6].map(scale);
+    census
+}

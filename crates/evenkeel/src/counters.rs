@@ -1,0 +1,92 @@
+//! What became of requests, counted by each thread for itself: no cache line is shared, nothing is lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use evenkeel_core::Reason;
+
+/// The form of the protocol that a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// HTTP.
+    Http,
+    /// UDP.
+    Udp,
+}
+
+impl Dialect {
+    /// The name that counters carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Upper ends of the latency buckets: 1 us, 4 us, ... 4.2 s.
+pub const LATENCY_BUCKETS: usize = 12;
+
+/// Counters of one thread. Written by it alone, so that a relaxed load and store is an increment.
+#[repr(align(128))]
+pub struct Counters {
+    /// What the thread answers.
+    pub dialect: Dialect,
+    reasons: [AtomicU64; Reason::COUNT],
+    latency: [AtomicU64; LATENCY_BUCKETS + 1],
+    latency_nanos: AtomicU64,
+    /// Answers that the system would not take: full socket buffers, vanished routes.
+    pub send_failures: AtomicU64,
+    /// Datagrams that the system dropped before the thread read them.
+    pub receive_drops: AtomicU64,
+    /// Connections closed because their address had too many, or all had.
+    pub refused_connections: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            reasons: std::array::from_fn(|_| AtomicU64::new(0)),
+            latency: std::array::from_fn(|_| AtomicU64::new(0)),
+            latency_nanos: AtomicU64::new(0),
+            send_failures: AtomicU64::new(0),
+            receive_drops: AtomicU64::new(0),
+            refused_connections: AtomicU64::new(0),
+        }
+    }
+
+    /// One request more that ended so.
+    pub fn count(&self, reason: Reason) {
+        add(&self.reasons[reason.index()], 1);
+    }
+
+    /// `requests` were answered within `took` of being read.
+    pub fn count_latency(&self, took: Duration, requests: u64) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = (0..LATENCY_BUCKETS).find(|bucket| nanos <= bucket_nanos(*bucket));
+        add(&self.latency[bucket.unwrap_or(LATENCY_BUCKETS)], requests);
+        add(&self.latency_nanos, nanos.saturating_mul(requests));
+    }
+
+    /// Requests that ended so.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.reasons[reason.index()].load(Ordering::Relaxed)
+    }
+
+    /// Sum of latencies in seconds, and requests by bucket; the last bucket has no end.
+    pub fn latency(&self) -> (f64, [u64; LATENCY_BUCKETS + 1]) {
+        let buckets = self.latency.each_ref().map(|bucket| bucket.load(Ordering::Relaxed));
+        (self.latency_nanos.load(Ordering::Relaxed) as f64 / 1e9, buckets)
+    }
+}
+
+/// Upper end of a latency bucket.
+pub fn bucket_nanos(bucket: usize) -> u64 {
+    1000 << (2 * bucket)
+}
+
+/// Adds to a counter that this thread alone writes.
+pub fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+}

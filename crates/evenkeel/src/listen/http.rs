@@ -1,0 +1,125 @@
+//! The HTTP listener: one single-threaded runtime for each core; a request is answered on the thread that read
+//! it, by our own codec.
+
+mod connection;
+mod connections;
+mod pages;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use evenkeel_core::Ids;
+use socket2::Socket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+pub use self::connections::Connections;
+use crate::census::CensusHandle;
+use crate::counters::add;
+use crate::node::{Node, Worker};
+
+/// What all HTTP threads share.
+pub struct Shared {
+    /// The tracker.
+    pub node: Arc<Node>,
+    /// Answers `/stats`.
+    pub census: CensusHandle,
+    /// Open connections, by address.
+    pub connections: Connections,
+    /// Limits that a reload may change.
+    pub limits: ArcSwap<Limits>,
+    /// Whether `/` answers.
+    pub landing_page: bool,
+    /// Announce URLs for the landing page.
+    pub announce_urls: Vec<String>,
+    /// Turns true when the program stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Limits of a connection.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A request's head must be complete after so long.
+    pub head_timeout: Duration,
+    /// An idle connection is closed after so long.
+    pub idle_timeout: Duration,
+    /// A connection is closed after so many requests.
+    pub requests_per_connection_max: u32,
+    /// Connections of one global address.
+    pub connections_per_address_max: u32,
+}
+
+/// What one HTTP thread owns.
+struct Local {
+    worker: Worker,
+    /// Peers on their way into an answer.
+    v4: Box<[u8]>,
+    v6: Box<[u8]>,
+    ids: Ids,
+    body: Vec<u8>,
+}
+
+/// Serves connections of `listeners` until the program stops, then lets open requests end.
+pub fn run(shared: Arc<Shared>, worker: Worker, listeners: Vec<Socket>) -> io::Result<()> {
+    const PEERS: usize = evenkeel_wire::limits::REPLY_PEERS_MAX as usize;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let local = Rc::new(RefCell::new(Local {
+        worker,
+        v4: vec![0; PEERS * 6].into(),
+        v6: vec![0; PEERS * 18].into(),
+        ids: Ids::default(),
+        body: Vec::new(),
+    }));
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let listener = TcpListener::from_std(listener.into())?;
+            let task = accept(Arc::clone(&shared), Rc::clone(&local), listener);
+            accepting.push(tokio::task::spawn_local(task));
+        }
+        for task in accepting {
+            task.await.map_err(io::Error::other)?;
+        }
+        io::Result::Ok(())
+    })?;
+    // Connections see the same signal: they end after the answer they are writing.
+    runtime.block_on(tasks);
+    Ok(())
+}
+
+async fn accept(shared: Arc<Shared>, local: Rc<RefCell<Local>>, listener: TcpListener) {
+    let mut stopping = shared.stopping.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => serve(&shared, &local, stream, peer),
+            // Out of descriptors or memory: accepting at once again would spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn serve(shared: &Arc<Shared>, local: &Rc<RefCell<Local>>, stream: TcpStream, peer: SocketAddr) {
+    let per_address_max = shared.limits.load().connections_per_address_max;
+    let Some(place) = shared.connections.admit(peer.ip().to_canonical(), per_address_max) else {
+        add(&local.borrow().worker.counters.refused_connections, 1);
+        return;
+    };
+    let (shared, local) = (Arc::clone(shared), Rc::clone(local));
+    tokio::task::spawn_local(async move {
+        let stopping = shared.stopping.clone();
+        // Whatever ends a connection (a reset, a timeout) is the peer's affair.
+        connection::serve(&shared, &local, stream, peer, stopping).await.ok();
+        shared.connections.release(place);
+    });
+}

@@ -1,0 +1,132 @@
+//! What a person or a monitor reads on the public port: `/`, `/stats`, `/stats.json`, `/health`.
+
+use std::fmt::Write as _;
+
+use super::Shared;
+use crate::census::Census;
+
+/// A page.
+pub(super) struct Page {
+    pub(super) status: &'static str,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// The page at a path, if there is one.
+pub(super) async fn find(shared: &Shared, path: &[u8], wants_json: bool) -> Option<Page> {
+    match path {
+        b"/health" => Some(page("text/plain", "ok\n".to_owned())),
+        b"/" if shared.landing_page => Some(page(HTML, landing(shared))),
+        b"/stats.json" => Some(stats(shared, true).await),
+        b"/stats" => Some(stats(shared, wants_json).await),
+        _ => None,
+    }
+}
+
+fn page(content_type: &'static str, body: String) -> Page {
+    Page { status: "200 OK", content_type, body: body.into_bytes() }
+}
+
+async fn stats(shared: &Shared, as_json: bool) -> Page {
+    let Some(census) = shared.census.take().await else {
+        let body = b"too many ask for statistics; please try again\n".to_vec();
+        return Page { status: "503 Service Unavailable", content_type: "text/plain", body };
+    };
+    if as_json { page(JSON, stats_json(shared, &census)) } else { page(HTML, stats_html(shared, &census)) }
+}
+
+/// The keys of the JavaScript tracker, and `estimated` when peers were sampled.
+fn stats_json(shared: &Shared, census: &Census) -> String {
+    let totals = shared.node.totals();
+    let clients: Vec<String> = census
+        .clients
+        .iter()
+        .map(|(name, versions)| {
+            let versions: Vec<String> =
+                versions.iter().map(|(version, peers)| format!("{}:{peers}", quoted(version))).collect();
+            format!("{}:{{{}}}", quoted(name), versions.join(","))
+        })
+        .collect();
+    format!(
+        "{{\"torrents\":{},\"activeTorrents\":{},\"peersAll\":{},\"peersSeederOnly\":{},\"peersLeecherOnly\":{},\
+         \"peersSeederAndLeecher\":{},\"peersIPv4\":{},\"peersIPv6\":{},\"clients\":{{{}}},\"estimated\":{}}}\n",
+        totals.swarms,
+        totals.active_swarms,
+        census.peers,
+        census.seeder_only,
+        census.leecher_only,
+        census.seeder_and_leecher,
+        census.v4,
+        census.v6,
+        clients.join(","),
+        census.is_estimate
+    )
+}
+
+/// Names and versions are printable ASCII (`client_name`); quotes and backslashes may still be among them.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The lines of the JavaScript tracker, in its order: programs read the first number of each.
+fn stats_html(shared: &Shared, census: &Census) -> String {
+    let totals = shared.node.totals();
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tracker statistics</title></head>\n<body>\n\
+         <h1>{} torrents ({} active)</h1>\n\
+         <h2>Connected Peers: {}</h2>\n\
+         <h3>Peers Seeding Only: {}</h3>\n\
+         <h3>Peers Leeching Only: {}</h3>\n\
+         <h3>Peers Seeding &amp; Leeching: {}</h3>\n\
+         <h3>IPv4 Peers: {}</h3>\n\
+         <h3>IPv6 Peers: {}</h3>\n\
+         <h3>Clients:</h3>\n<ul>\n",
+        totals.swarms,
+        totals.active_swarms,
+        census.peers,
+        census.seeder_only,
+        census.leecher_only,
+        census.seeder_and_leecher,
+        census.v4,
+        census.v6
+    );
+    for (name, versions) in &census.clients {
+        for (version, peers) in versions {
+            let line = writeln!(html, "<li><strong>{}</strong> {} : {peers}</li>", escaped(name), escaped(version));
+            debug_assert!(line.is_ok(), "a String takes any text");
+        }
+    }
+    html.push_str("</ul>\n");
+    if census.is_estimate {
+        html.push_str("<p>Figures of peers and clients are estimated from a sample.</p>\n");
+    }
+    html.push_str("</body>\n</html>\n");
+    html
+}
+
+/// The version of an unknown client is what a stranger sent.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn landing(shared: &Shared) -> String {
+    let totals = shared.node.totals();
+    let urls: String =
+        shared.announce_urls.iter().map(|url| format!("<li><code>{}</code></li>\n", escaped(url))).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>BitTorrent tracker</title>\n<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;\
+         color-scheme:light dark}}code{{font-size:1.1em;user-select:all}}</style></head>\n<body>\n\
+         <h1>A BitTorrent tracker</h1>\n\
+         <p>It introduces peers to each other and stores no content. Add one of these to a torrent:</p>\n<ul>\n{urls}</ul>\n\
+         <p>{} torrents, {} seeders, {} leechers. <a href=\"/stats\">Statistics</a></p>\n\
+         <p>evenkeel {}</p>\n</body>\n</html>\n",
+        totals.active_swarms,
+        totals.seeders,
+        totals.leechers,
+        env!("CARGO_PKG_VERSION")
+    )
+}

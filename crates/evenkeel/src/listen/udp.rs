@@ -1,0 +1,178 @@
+//! The UDP listener: one plain thread for each core, datagrams read and answered in batches.
+
+#[cfg(target_os = "linux")]
+#[path = "udp/batch_linux.rs"]
+mod batch;
+#[cfg(not(target_os = "linux"))]
+#[path = "udp/batch_portable.rs"]
+mod batch;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use evenkeel_core::{Handout, Reason};
+use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
+use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
+use evenkeel_wire::{Announce, Failure, Scrape, Stats};
+use socket2::Socket;
+
+use self::batch::Batch;
+pub(crate) use self::batch::prepare;
+use crate::counters::add;
+use crate::node::{Node, Worker};
+
+/// How long a thread waits for a packet before it looks whether it shall stop.
+const WAIT_MILLIS: i32 = 250;
+
+/// Answers what comes in on `sockets` until `stop`.
+pub fn run(node: &Node, mut worker: Worker, sockets: &[Socket], stop: &AtomicBool) -> io::Result<()> {
+    let mut batches: Vec<Batch> = sockets.iter().map(|_| Batch::new()).collect();
+    let mut waiting: Vec<libc::pollfd> = sockets
+        .iter()
+        .map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    while !stop.load(Ordering::Relaxed) {
+        batch::wait(&mut waiting, WAIT_MILLIS)?;
+        for ((socket, waiting), batch) in sockets.iter().zip(&waiting).zip(&mut batches) {
+            if waiting.revents != 0 {
+                serve_socket(node, &mut worker, socket, batch);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads one batch and answers it. More may be left: the other socket has its turn first.
+fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut Batch) {
+    let received = match batch.receive(socket) {
+        Ok(received) => received,
+        // Spurious wake-ups, and errors that strangers can cause (ICMP answers): the socket is still good.
+        Err(_) => return,
+    };
+    let began = Instant::now();
+    add(&worker.counters.receive_drops, batch.take_drops());
+    for at in 0..received {
+        batch.answer(at, |packet, source, out| answer(node, worker, packet, source, out));
+    }
+    let unsent = batch.send(socket);
+    add(&worker.counters.send_failures, unsent);
+    if received > 0 {
+        worker.counters.count_latency(began.elapsed(), received as u64);
+    }
+}
+
+/// Writes the answer to one packet to `out`; 0 bytes are silence.
+///
+/// Until the sender has proven its address, the answer is no longer than the packet: a slice sees to it.
+fn answer(node: &Node, worker: &mut Worker, packet: &[u8], source: SocketAddr, out: &mut [u8]) -> usize {
+    let ip = source.ip().to_canonical();
+    let (connection_id, transaction, ask) = match udp::decode(packet) {
+        None => {
+            worker.counters.count(Reason::Garbage);
+            return 0;
+        }
+        Some(Request::Connect { transaction }) => {
+            worker.counters.count(Reason::Connected);
+            let unproven = &mut out[..packet.len()];
+            return udp::write_connect(unproven, transaction, node.issue_connection_id(ip));
+        }
+        Some(Request::Claimed { connection_id, transaction, ask }) => (connection_id, transaction, ask),
+    };
+    if source.port() == 0 || !node.verify_connection_id(connection_id, ip) {
+        worker.counters.count(Reason::ConnectionId);
+        return 0;
+    }
+    match ask {
+        Ok(Ask::Announce(ask, _)) => answer_announce(node, worker, ip, &ask, (transaction, out)),
+        Ok(Ask::Scrape(scrape)) => {
+            worker.counters.count(Reason::Scraped);
+            answer_scrape(node, &scrape, transaction, out)
+        }
+        Err(failure) => {
+            worker.counters.count(Reason::Failed(failure));
+            udp::write_failure(out, transaction, failure)
+        }
+    }
+}
+
+fn answer_announce(
+    node: &Node,
+    worker: &mut Worker,
+    ip: IpAddr,
+    ask: &Announce,
+    (transaction, out): (udp::Transaction, &mut [u8]),
+) -> usize {
+    let (head, peers) = out.split_at_mut(ANNOUNCE_HEAD_BYTES);
+    let mut handout = if ip.is_ipv4() {
+        Handout::new(peers, &mut [])
+    } else {
+        Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18])
+    };
+    let answered = node.announce(worker, ip, ask, &mut handout);
+    let peers_bytes = handout.v4_bytes() + handout.v6_bytes();
+    match answered.answer {
+        Ok(reply) => udp::write_announce(head, transaction, &reply, peers_bytes),
+        Err(failure) => udp::write_failure(out, transaction, failure),
+    }
+}
+
+fn answer_scrape(node: &Node, scrape: &Scrape, transaction: udp::Transaction, out: &mut [u8]) -> usize {
+    let mut stats = [Stats::default(); evenkeel_wire::limits::SCRAPE_HASHES_MAX];
+    for (stats, info_hash) in stats.iter_mut().zip(scrape.hashes()) {
+        *stats = node.scrape(info_hash);
+    }
+    udp::write_scrape(out, transaction, &stats[..scrape.hashes().len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Dialect;
+    use crate::node::Secrets;
+    use evenkeel_core::Rules;
+    use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
+
+    const SOURCE: &str = "192.0.2.1:6881";
+
+    fn rig() -> (Node, Worker) {
+        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let worker = node.worker(Dialect::Udp, 1);
+        (node, worker)
+    }
+
+    fn ask(node: &Node, worker: &mut Worker, packet: &[u8]) -> Vec<u8> {
+        let mut out = [0; UDP_REPLY_BYTES_MAX];
+        let len = answer(node, worker, packet, SOURCE.parse().unwrap(), &mut out);
+        out[..len].to_vec()
+    }
+
+    #[test]
+    fn whatever_an_unproven_sender_sends_it_never_gets_more_back() {
+        let (node, mut worker) = rig();
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..20_000 {
+            let mut packet: Vec<u8> = (0..rng.usize(..300)).map(|_| rng.u8(..)).collect();
+            if rng.bool() && packet.len() >= 16 {
+                packet[..8].copy_from_slice(&udp::PROTOCOL_ID.to_be_bytes());
+                packet[8..12].copy_from_slice(&rng.u32(..4).to_be_bytes());
+            }
+            assert!(ask(&node, &mut worker, &packet).len() <= packet.len());
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_to_proven_senders_only() {
+        let (node, mut worker) = rig();
+        let id = node.issue_connection_id("192.0.2.1".parse().unwrap());
+        let packet = |id: u64| [&id.to_be_bytes()[..], &[0, 0, 0, 9, 1, 2, 3, 4]].concat();
+        assert_eq!(ask(&node, &mut worker, &packet(id ^ 1)), b"");
+        let told = ask(&node, &mut worker, &packet(id));
+        assert_eq!(told[..8], [0, 0, 0, 3, 1, 2, 3, 4]);
+        assert_eq!(told[8..], *Failure::Action.text().as_bytes());
+        assert_eq!(worker.counters.of(Reason::ConnectionId), 1);
+        assert_eq!(worker.counters.of(Reason::Failed(Failure::Action)), 1);
+    }
+}

@@ -1,0 +1,79 @@
+//! One datagram for each system call, for systems without recvmmsg. Replies leave from the address that the
+//! system chooses: on a host with several, bind each.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+
+use evenkeel_wire::limits::{UDP_REPLY_BYTES_MAX, UDP_REQUEST_BYTES_MAX};
+use socket2::{SockAddr, Socket};
+
+/// Nothing to ask of the system here.
+pub(crate) fn prepare(_socket: &Socket, _is_v6: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// Waits until one of the sockets can be read, or for `millis`.
+pub(super) fn wait(sockets: &mut [libc::pollfd], millis: i32) -> io::Result<()> {
+    // SAFETY: pointer and length are those of one slice.
+    let ready = unsafe { libc::poll(sockets.as_mut_ptr(), sockets.len() as libc::nfds_t, millis) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        sockets.iter_mut().for_each(|socket| socket.revents = 0);
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+    }
+    Ok(())
+}
+
+/// Buffers for one datagram.
+pub(super) struct Batch {
+    source: Option<SocketAddr>,
+    request: [u8; UDP_REQUEST_BYTES_MAX],
+    request_len: usize,
+    reply: [u8; UDP_REPLY_BYTES_MAX],
+    reply_len: usize,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            source: None,
+            request: [0; UDP_REQUEST_BYTES_MAX],
+            request_len: 0,
+            reply: [0; UDP_REPLY_BYTES_MAX],
+            reply_len: 0,
+        }
+    }
+
+    /// Reads one datagram. Never waits: the socket does not block.
+    pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<usize> {
+        let mut buffer = [MaybeUninit::uninit(); UDP_REQUEST_BYTES_MAX];
+        let (len, source) = socket.recv_from(&mut buffer)?;
+        for (byte, read) in self.request.iter_mut().zip(&buffer[..len]) {
+            // SAFETY: the system wrote the first `len` bytes.
+            *byte = unsafe { read.assume_init() };
+        }
+        self.request_len = len;
+        self.source = source.as_socket();
+        Ok(1)
+    }
+
+    /// Not known here.
+    pub(super) fn take_drops(&mut self) -> u64 {
+        0
+    }
+
+    /// Lets `answer` write the reply.
+    pub(super) fn answer(&mut self, _at: usize, answer: impl FnOnce(&[u8], SocketAddr, &mut [u8]) -> usize) {
+        self.reply_len =
+            self.source.map_or(0, |source| answer(&self.request[..self.request_len], source, &mut self.reply));
+    }
+
+    /// Sends the reply; answers how many could not be sent.
+    pub(super) fn send(&mut self, socket: &Socket) -> u64 {
+        match self.source.filter(|_| self.reply_len > 0) {
+            Some(source) => u64::from(socket.send_to(&self.reply[..self.reply_len], &SockAddr::from(source)).is_err()),
+            None => 0,
+        }
+    }
+}

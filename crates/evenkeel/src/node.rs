@@ -1,0 +1,273 @@
+//! One running tracker: the swarm store and everything that an announce needs besides itself.
+//!
+//! Listeners bring a decoded request here and take an answer away; no rule lives in them, and no socket here.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use evenkeel_core::connection::{ConnectionIds, Epoch};
+use evenkeel_core::{
+    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, Reason, Rules, SHARDS, Scratch, Seen, Shard,
+    Time, Totals,
+};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
+
+use crate::client_table::ClientTable;
+use crate::counters::{Counters, Dialect};
+
+/// The tracker, shared by all threads.
+pub struct Node {
+    slots: Box<[Slot]>,
+    keys: Keys,
+    addresses: AddressTable,
+    connection_ids: ConnectionIds,
+    rules: ArcSwap<Rules>,
+    /// Software of the peers.
+    pub clients: ClientTable,
+    counters: Mutex<Vec<Arc<Counters>>>,
+    started: Instant,
+    /// Wall clock at the start, in seconds since 1970: connection ids outlive a restart.
+    started_secs: u64,
+    is_full: AtomicBool,
+    /// Announces and scrapes that panicked.
+    pub panics: AtomicU64,
+    /// Longest time that a slice of the sweep held a shard, in nanoseconds.
+    pub longest_sweep_nanos: AtomicU64,
+    /// Peers forgotten because they fell silent.
+    pub expired: AtomicU64,
+}
+
+/// A shard, and what it holds: written under its lock, read without.
+#[repr(align(128))]
+struct Slot {
+    shard: Mutex<Shard>,
+    totals: [AtomicU32; 6],
+}
+
+/// What a thread that answers requests owns.
+pub struct Worker {
+    rng: fastrand::Rng,
+    scratch: Box<Scratch>,
+    /// What became of its requests.
+    pub counters: Arc<Counters>,
+}
+
+/// Secrets that the state directory keeps or the system gives.
+pub struct Secrets {
+    /// Of UDP connection ids.
+    pub connection_ids: [u8; 16],
+    /// Of the store's hashes.
+    pub hashes: [[u64; 2]; 4],
+}
+
+impl Node {
+    /// An empty tracker.
+    pub fn new(rules: Rules, secrets: &Secrets) -> Self {
+        let [swarm, peer, twin, addresses] = secrets.hashes.map(Keyed::new);
+        let keys = Keys { swarm, peer, twin };
+        let slot = |_| Slot { shard: Mutex::new(Shard::new(keys)), totals: Default::default() };
+        Self {
+            slots: (0..SHARDS).map(slot).collect(),
+            keys,
+            addresses: AddressTable::new(addresses),
+            connection_ids: ConnectionIds::new(&secrets.connection_ids),
+            rules: ArcSwap::from_pointee(rules),
+            clients: ClientTable::default(),
+            counters: Mutex::default(),
+            started: Instant::now(),
+            started_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            is_full: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
+            longest_sweep_nanos: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+        }
+    }
+
+    /// What a new thread that answers `dialect` needs.
+    pub fn worker(&self, dialect: Dialect, seed: u64) -> Worker {
+        let counters = Arc::new(Counters::new(dialect));
+        lock(&self.counters).push(Arc::clone(&counters));
+        Worker { rng: fastrand::Rng::with_seed(seed), scratch: Box::default(), counters }
+    }
+
+    /// The rules as they are now.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    /// Puts new rules in force, for every announce from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Counters of every thread.
+    pub fn counters(&self) -> Vec<Arc<Counters>> {
+        lock(&self.counters).clone()
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Answers an announce of a client that `source` is the proven address of. Peers go to `out`.
+    pub fn announce(
+        &self,
+        worker: &mut Worker,
+        source: IpAddr,
+        ask: &Announce,
+        out: &mut Handout<'_>,
+    ) -> Answered {
+        let caller = Caller {
+            endpoint: Endpoint::new(source, ask.port),
+            client: self.clients.intern(&ask.peer_id),
+            place: self.keys.place(&ask.info_hash),
+        };
+        let rules = self.rules.load();
+        let mut cx = Cx {
+            now: self.now(),
+            rng: &mut worker.rng,
+            rules: &rules,
+            addresses: &self.addresses,
+            store_is_full: self.is_full.load(Ordering::Relaxed),
+            scratch: &mut worker.scratch,
+        };
+        let slot = &self.slots[caller.place.shard()];
+        let mut shard = lock(&slot.shard);
+        let outcome = catch_unwind(AssertUnwindSafe(|| shard.announce(&mut cx, &caller, ask, out)));
+        let outcome = outcome.unwrap_or_else(|_| self.recover(&mut shard, &ask.info_hash));
+        slot.publish(&shard.totals());
+        drop(shard);
+        worker.counters.count(outcome.reason);
+        Answered { answer: outcome.answer, endpoint: caller.endpoint }
+    }
+
+    /// Counts of one swarm. The caller counts the request, which may name many.
+    pub fn scrape(&self, info_hash: &InfoHash) -> Stats {
+        lock(&self.slots[self.keys.place(info_hash).shard()].shard).scrape(info_hash)
+    }
+
+    /// A connection id for `source`.
+    pub fn issue_connection_id(&self, source: IpAddr) -> u64 {
+        self.connection_ids.issue(self.epoch(), source)
+    }
+
+    /// Whether `id` was issued to `source` not long ago.
+    pub fn verify_connection_id(&self, id: u64, source: IpAddr) -> bool {
+        self.connection_ids.verify(id, self.epoch(), source)
+    }
+
+    /// What the store holds, without taking a lock.
+    pub fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        for slot in &self.slots {
+            let [swarms, active, v4, v6, seeders, leechers] =
+                slot.totals.each_ref().map(|total| total.load(Ordering::Relaxed));
+            sum.swarms += swarms;
+            sum.active_swarms += active;
+            sum.v4_peers += v4;
+            sum.v6_peers += v6;
+            sum.seeders += seeders;
+            sum.leechers += leechers;
+        }
+        sum
+    }
+
+    /// Forgets silent peers of one shard, a slice at a time: announces get in between.
+    pub fn sweep_shard(&self, shard: usize) {
+        /// About 20 ns for each record: a slice is over long before a millisecond.
+        const SLICE: usize = 2048;
+        let rules = self.rules.load();
+        let slot = &self.slots[shard % SHARDS];
+        loop {
+            let mut shard = lock(&slot.shard);
+            let began = Instant::now();
+            let swept = shard.sweep(self.now(), &rules, &self.addresses, SLICE);
+            slot.publish(&shard.totals());
+            drop(shard);
+            let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.longest_sweep_nanos.fetch_max(nanos, Ordering::Relaxed);
+            self.expired.fetch_add(u64::from(swept.expired), Ordering::Relaxed);
+            if swept.finished {
+                return;
+            }
+        }
+    }
+
+    /// Looks whether the store holds as much as it may.
+    pub fn renew_fullness(&self) {
+        let (totals, rules) = (self.totals(), self.rules.load());
+        let is_full =
+            totals.swarms >= rules.swarms_max || totals.v4_peers + totals.v6_peers >= rules.peers_max;
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Whether new torrents are refused.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Shows every record, locking one shard at a time for a slice.
+    pub fn visit(&self, mut show: impl FnMut(Seen)) {
+        const SLICE: usize = 4096;
+        for slot in &self.slots {
+            let mut cursor = Some(Cursor::default());
+            while let Some(at) = cursor {
+                cursor = lock(&slot.shard).visit(at, SLICE, &mut show);
+            }
+        }
+    }
+
+    /// After a panic: the swarm's state is in doubt, so it goes; the next announces build it again.
+    fn recover(&self, shard: &mut Shard, info_hash: &InfoHash) -> Outcome {
+        if self.panics.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!(%info_hash, "an announce panicked; its swarm is dropped. Please report this bug");
+        }
+        let addresses = &self.addresses;
+        if catch_unwind(AssertUnwindSafe(|| shard.drop_swarm(info_hash, addresses))).is_err() {
+            *shard = Shard::new(self.keys);
+        }
+        Outcome { answer: Err(Failure::Internal), reason: Reason::Failed(Failure::Internal) }
+    }
+
+    fn now(&self) -> Time {
+        Time(u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch::at(self.started_secs + self.started.elapsed().as_secs())
+    }
+}
+
+/// What an announce is answered, and where its peer is taken to listen.
+pub struct Answered {
+    /// Answer or refusal.
+    pub answer: Result<evenkeel_wire::Reply, Failure>,
+    /// The caller's endpoint.
+    pub endpoint: Endpoint,
+}
+
+impl Slot {
+    fn publish(&self, totals: &Totals) {
+        let values = [
+            totals.swarms,
+            totals.active_swarms,
+            totals.v4_peers,
+            totals.v6_peers,
+            totals.seeders,
+            totals.leechers,
+        ];
+        for (total, value) in self.totals.iter().zip(values) {
+            total.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Locks; a panic under a lock is caught before it can poison it, and everything behind one stays sound.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
