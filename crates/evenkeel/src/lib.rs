@@ -1,0 +1,3 @@
+//! The program: sockets, disk, configuration and operators around `evenkeel-core`.
+
+pub mod state;
