@@ -1,2 +1,20 @@
-//! Empty for now.
-fn main(){}
+//! The `evenkeel` program; everything is in the library beside it.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use evenkeel::args::Args;
+
+/// Status of a start that was refused, as for a usage error.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    match evenkeel::run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Errors of this program name their sources in their own sentence.
+            eprintln!("evenkeel: {error:#}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}

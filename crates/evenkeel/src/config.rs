@@ -1,0 +1,111 @@
+//! What the operator sets: read from flags, environment and file, checked, and complete.
+//!
+//! Settings live in one table (`table.rs`). Everything wrong is reported at once, see [`Error`].
+
+use std::path::PathBuf;
+
+use evenkeel_core::Rules;
+use tracing::Level;
+
+mod kind;
+mod load;
+mod problem;
+mod read;
+mod table;
+mod text;
+mod url;
+
+pub use load::Reload;
+pub use problem::{Error, Origin, Problem};
+pub(crate) use table::LEVELS;
+pub use table::{Admin, Announce, Config, Limits, Log, Server, State};
+pub use text::{example, show};
+pub use url::PublicUrl;
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    Human,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// What flags override; their values are checked where flags are read.
+struct Flagged {
+    port: Option<u16>,
+    level: Option<Level>,
+    state_directory: Option<PathBuf>,
+}
+
+impl Config {
+    /// What the core decides by.
+    pub fn rules(&self) -> Rules {
+        let (announce, limits) = (&self.announce, &self.limits);
+        Rules {
+            interval_secs: announce.interval_secs,
+            min_interval_secs: announce.min_interval_secs,
+            interval_spread_percent: announce.interval_spread_percent,
+            numwant_default: announce.numwant_default,
+            numwant_max: announce.numwant_max,
+            peers_per_swarm_max: limits.peers_per_swarm_max,
+            peers_per_address_and_swarm_max: limits.peers_per_address_and_swarm_max,
+            peers_per_address_max: limits.peers_per_address_max,
+            limit_local_addresses: limits.limit_local_addresses,
+            swarms_max: limits.swarms_max,
+            peers_max: limits.peers_max,
+            keep_peer_ids: announce.keep_peer_ids,
+        }
+    }
+
+    fn apply(&mut self, flagged: Flagged) {
+        if let Some(port) = flagged.port {
+            self.server.port = port;
+            self.origins.insert("server.port", Origin::Flag("--port"));
+        }
+        if let Some(level) = flagged.level {
+            self.log.level = level;
+            self.origins.insert("log.level", Origin::Flag("--log-level"));
+        }
+        if let Some(directory) = flagged.state_directory {
+            self.state.directory = Some(directory);
+            self.origins.insert("state.directory", Origin::Flag("--state-dir (EVENKEEL_STATE_DIR)"));
+        }
+    }
+
+    /// Values that are allowed one by one and do not go together. A key that has a problem already is left
+    /// out: what stands in its place is a default that nobody chose.
+    fn contradictions(&self, known: &[Problem]) -> Vec<Problem> {
+        let announce = &self.announce;
+        let mut found = Vec::new();
+        let mut at_most = |(low_key, low): (&'static str, u32), (high_key, high): (&str, u32)| {
+            let is_known = known.iter().any(|problem| problem.key == low_key || problem.key == high_key);
+            if low > high && !is_known {
+                let whence = self.origins.get(high_key).map_or("default".to_owned(), ToString::to_string);
+                found.push(Problem {
+                    origin: self.origins.get(low_key).cloned(),
+                    key: low_key.to_owned(),
+                    given: Some(low.to_string()),
+                    message: format!("must not be above {high_key}, which is {high} ({whence})"),
+                });
+            }
+        };
+        at_most(
+            ("announce.min_interval_secs", announce.min_interval_secs),
+            ("announce.interval_secs", announce.interval_secs),
+        );
+        at_most(
+            ("announce.numwant_default", announce.numwant_default),
+            ("announce.numwant_max", announce.numwant_max),
+        );
+        if !self.server.http && !self.server.udp {
+            found.push(Problem {
+                origin: self.origins.get("server.udp").cloned(),
+                key: "server.udp".to_owned(),
+                given: Some("false".to_owned()),
+                message: "must be true when server.http is false: nobody could reach the tracker".to_owned(),
+            });
+        }
+        found
+    }
+}

@@ -1,0 +1,234 @@
+//! The one table of settings. The fields of [`Config`], the reader, `evenkeel.example.toml` and `config show`
+//! are all made from it: a setting is added by adding its entry here.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use evenkeel_core::rules;
+use tracing::Level;
+
+use super::kind::{Addresses, Choice, Directory, Kind, Number, Socket, Switch, Url, bounded, number};
+use super::problem::Origin;
+use super::read::Reader;
+use super::{Format, PublicUrl};
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Start,
+    Reload,
+}
+
+/// One setting as it is told to people.
+pub(super) struct Entry<'a> {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static [&'static str],
+    pub(super) allowed: String,
+    pub(super) when: When,
+    pub(super) value: String,
+    pub(super) default: String,
+    pub(super) origin: Option<&'a Origin>,
+}
+
+/// A section as it is told to people.
+pub(super) struct Section<'a> {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static [&'static str],
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+/// Entries read: `/// doc`, `key: type = kind with its default and bounds, at Start | Reload;`.
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident {
+            $( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $kind:expr, at $when:ident; )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Section {
+                $(
+                    $(#[doc = $doc])+
+                    #[doc = ""]
+                    #[doc = concat!("A change takes effect at: ", stringify!($when), ".")]
+                    pub $key: $type,
+                )+
+            }
+        )+
+
+        /// Every setting, checked: past this point each value is in its range.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            pub(super) origins: BTreeMap<&'static str, Origin>,
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self {
+                    $( $section: $Section { $( $key: Kind::<$type>::default(&$kind), )+ }, )+
+                    origins: BTreeMap::new(),
+                }
+            }
+        }
+
+        /// Where a value came from is no part of what a configuration says.
+        impl PartialEq for Config {
+            fn eq(&self, other: &Self) -> bool {
+                $( self.$section == other.$section )&&+
+            }
+        }
+
+        impl Eq for Config {}
+
+        /// Sections and their keys, in the order of the table.
+        pub(super) const SECTIONS: &[(&str, &[&str])] =
+            &[$( (stringify!($section), &[$( stringify!($key) ),+]) ),+];
+
+        impl Config {
+            /// Takes what the reader has for each key; what is left in the reader is unknown.
+            pub(super) fn read_from(reader: &mut Reader<'_>) -> Self {
+                let mut config = Self::default();
+                $($(
+                    let path = concat!(stringify!($section), ".", stringify!($key));
+                    reader.take::<$type>(path, &$kind, &mut config.$section.$key);
+                )+)+
+                config
+            }
+
+            /// Keys whose values differ and take effect at a start only: a reload leaves them as they are.
+            pub fn differs_at_start_only(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $($(
+                    if When::$when == When::Start && self.$section.$key != other.$section.$key {
+                        keys.push(concat!(stringify!($section), ".", stringify!($key)));
+                    }
+                )+)+
+                keys
+            }
+
+            pub(super) fn describe(&self) -> Vec<Section<'_>> {
+                vec![$( Section {
+                    name: stringify!($section),
+                    doc: &[$( $section_doc ),+],
+                    entries: vec![$( {
+                        let kind: &dyn Kind<$type> = &$kind;
+                        Entry {
+                            name: stringify!($key),
+                            doc: &[$( $doc ),+],
+                            allowed: kind.allowed(),
+                            when: When::$when,
+                            value: kind.write(&self.$section.$key),
+                            default: kind.write(&kind.default()),
+                            origin: self.origins.get(concat!(stringify!($section), ".", stringify!($key))),
+                        }
+                    } ),+],
+                } ),+]
+            }
+        }
+    };
+}
+
+const ANY: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6971);
+const UDP_RECEIVE_BUFFER_BYTES: Number = number(4 * 1024 * 1024, 0, 1024 * 1024 * 1024);
+
+/// Words for the levels of the log, from few lines to many.
+pub(crate) const LEVELS: &[(&str, Level)] = &[
+    ("error", Level::ERROR),
+    ("warn", Level::WARN),
+    ("info", Level::INFO),
+    ("debug", Level::DEBUG),
+    ("trace", Level::TRACE),
+];
+const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
+
+settings! {
+    /// Where peers reach the tracker.
+    server: Server {
+        /// Port of HTTP (TCP) and of UDP. 0 takes any free port and logs which.
+        port: u16 = number(6969, 0, 65_535), at Start;
+        /// IP addresses to listen on. IPv4 and IPv6 have sockets of their own: "::" means IPv6 only.
+        addresses: Vec<IpAddr> = Addresses(ANY), at Start;
+        /// Whether announces and scrapes are answered over HTTP.
+        http: bool = Switch(true), at Start;
+        /// Whether announces and scrapes are answered over UDP.
+        udp: bool = Switch(true), at Start;
+        /// How the world reaches this tracker, such as `https://tracker.example.org`. It is the base of the
+        /// URLs that are printed; "" prints the addresses that are listened on.
+        public_url: Option<PublicUrl> = Url, at Start;
+        /// Threads that answer, for HTTP and for UDP each. 0 means one per core.
+        workers: u32 = number(0, 0, 256), at Start;
+        /// Whether / shows a page that tells people what this is and which URLs to use.
+        landing_page: bool = Switch(true), at Start;
+    }
+    /// Metrics and readiness, for the operator alone.
+    admin: Admin {
+        /// Whether the admin port is open.
+        enabled: bool = Switch(true), at Start;
+        /// IP address and port. Nothing here asks for a password: keep it on loopback or behind a firewall.
+        /// Port 0 takes any free port and logs which.
+        address: SocketAddr = Socket(ADMIN), at Start;
+    }
+    /// What a client is told.
+    announce: Announce {
+        /// Seconds between two announces of a peer. A peer is forgotten after two intervals and 300 seconds.
+        interval_secs: u32 = bounded(rules::INTERVAL_SECS), at Reload;
+        /// Seconds before which a client is asked not to announce again; at most interval_secs.
+        min_interval_secs: u32 = bounded(rules::MIN_INTERVAL_SECS), at Reload;
+        /// How far each reply's interval is drawn away from interval_secs, in percent up and down, so that
+        /// clients do not march in step.
+        interval_spread_percent: u32 = bounded(rules::INTERVAL_SPREAD_PERCENT), at Reload;
+        /// Peers in a reply when the client names no number; at most numwant_max.
+        numwant_default: u32 = bounded(rules::NUMWANT_DEFAULT), at Reload;
+        /// Peers in a reply at most.
+        numwant_max: u32 = bounded(rules::NUMWANT_MAX), at Reload;
+        /// Whether peer ids are kept, for replies in dictionary form: 20 bytes of memory for each peer.
+        /// A change holds for peers that announce after it.
+        keep_peer_ids: bool = Switch(false), at Reload;
+    }
+    /// What strangers can make grow, and how far.
+    limits: Limits {
+        /// Peers that one swarm may hold; above it the least recently announced peer makes room.
+        peers_per_swarm_max: u32 = bounded(rules::PEERS_PER_SWARM_MAX), at Reload;
+        /// Peers that one address (IPv4 address, IPv6 /64) may have in one swarm.
+        peers_per_address_and_swarm_max: u32 = bounded(rules::PEERS_PER_ADDRESS_AND_SWARM_MAX), at Reload;
+        /// Peers that one address (IPv4 address, IPv6 /64) may have in all swarms together.
+        peers_per_address_max: u32 = bounded(rules::PEERS_PER_ADDRESS_MAX), at Reload;
+        /// Whether the limits per address hold for private, loopback and other non-global addresses, too.
+        limit_local_addresses: bool = Switch(false), at Reload;
+        /// Swarms that the tracker may hold.
+        swarms_max: u32 = bounded(rules::SWARMS_MAX), at Reload;
+        /// Peers that the tracker may hold.
+        peers_max: u32 = bounded(rules::PEERS_MAX), at Reload;
+        /// HTTP connections at a time. 0 means as many as the limit of open files allows.
+        connections_max: u32 = number(0, 0, 10_000_000), at Start;
+        /// HTTP connections at a time from one address (IPv4 address, IPv6 /64), if it is a global one.
+        connections_per_address_max: u32 = number(64, 1, 65_535), at Reload;
+        /// Requests on one HTTP connection, which is closed after the last of them.
+        requests_per_connection_max: u32 = number(1000, 1, 1_000_000), at Reload;
+        /// Seconds that a client has for the head of a request.
+        head_timeout_secs: u32 = number(10, 1, 120), at Reload;
+        /// Seconds that an HTTP connection may be idle between two requests.
+        idle_timeout_secs: u32 = number(60, 1, 3600), at Reload;
+        /// Bytes that the system keeps for each UDP socket until a worker reads them. More bridges longer
+        /// bursts. 0 leaves the system's own size.
+        udp_receive_buffer_bytes: u32 = UDP_RECEIVE_BUFFER_BYTES, at Start;
+    }
+    /// What is written to standard error.
+    log: Log {
+        /// The least important lines that are written.
+        level: Level = Choice { default: Level::INFO, words: LEVELS }, at Reload;
+        /// Text for people, or one JSON object on each line.
+        format: Format = Choice { default: Format::Human, words: FORMATS }, at Start;
+    }
+    /// What outlives a restart.
+    state: State {
+        /// Where keys are kept. "" means $STATE_DIRECTORY (set by systemd), else $XDG_STATE_HOME/evenkeel,
+        /// else ./data.
+        directory: Option<PathBuf> = Directory, at Start;
+    }
+}

@@ -1,0 +1,65 @@
+//! The program: sockets, disk, configuration and operators around `evenkeel-core`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::CommandFactory;
+
+use crate::args::{Args, Command, ConfigCommand, Flags};
+use crate::config::Reload;
+use crate::serve::Start;
+use crate::state::StateDir;
+
+pub mod args;
+pub mod config;
+pub mod log;
+pub mod serve;
+pub mod state;
+
+/// Does what the command line asks for.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.command.unwrap_or(Command::Serve(args.flags)) {
+        Command::Serve(flags) => serve(flags),
+        Command::Config(ConfigCommand::Check(flags)) => Ok(load(flags).map(drop)?),
+        Command::Config(ConfigCommand::Show(flags)) => print(&config::show(&load(flags)?.1)),
+        Command::Config(ConfigCommand::Init { stdout: true, .. }) => print(&config::example()),
+        Command::Config(ConfigCommand::Init { stdout: false, path }) => init(&path),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "evenkeel", &mut script);
+            print(&String::from_utf8(script)?)
+        }
+    }
+}
+
+fn load(flags: Flags) -> Result<(Reload, config::Config), config::Error> {
+    let reload = Reload::new(flags, std::env::vars_os());
+    let config = reload.load()?;
+    Ok((reload, config))
+}
+
+fn serve(flags: Flags) -> anyhow::Result<()> {
+    let (reload, config) = load(flags)?;
+    let log = log::start(config.log.level, config.log.format)?;
+    let directory = state::choose(config.state.directory.as_deref(), |name| std::env::var_os(name));
+    let state = StateDir::open(&directory)?;
+    serve::run(Start { config, reload, state, log })
+}
+
+fn init(path: &Path) -> anyhow::Result<()> {
+    let mut file = File::create_new(path).with_context(|| format!("cannot create {}", path.display()))?;
+    file.write_all(config::example().as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    print(&format!("{} is written; every setting in it is commented out at its default.\n", path.display()))
+}
+
+/// Prints to whoever reads; a reader who has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
+}
