@@ -67,8 +67,12 @@ impl Shard {
         // Before the caller is recorded, and without its old record: nobody is handed themselves.
         equilibrium::choose(self.swarm(at), &asker, cx.rng, cx.scratch, out);
 
-        let entry =
-            Entry { endpoint: caller.endpoint, kind, mark, id: cx.rules.keep_peer_ids.then_some(ask.peer_id) };
+        let entry = Entry {
+            endpoint: caller.endpoint,
+            kind,
+            mark,
+            id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
+        };
         let completes = self.completes(at, ask, &asker);
         let reason = match (known.own, self.limit(at, &asker, caller, cx)) {
             (Some(own), _) => {

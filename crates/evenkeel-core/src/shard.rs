@@ -163,8 +163,8 @@ impl Shard {
             }
             let from = self.sweep.record;
             let ttl_secs = rules.peer_ttl_secs();
-            let (record, looked, expired) =
-                self.change(at, |swarm, keys| sweep_swarm(swarm, from, left, ttl_secs, stamp, keys, addresses));
+            let (record, looked, expired) = self
+                .change(at, |swarm, keys| sweep_swarm(swarm, from, left, ttl_secs, stamp, keys, addresses));
             swept.expired += expired;
             left = left.saturating_sub(looked + 1);
             match record {

@@ -1,2 +1,2 @@
 //! Empty for now.
-fn main(){}
+fn main() {}

@@ -91,7 +91,10 @@ const AZUREUS_STYLE: &[(&[u8; 2], &str, Digits)] = &[
 pub fn client_name(peer_id: &PeerId) -> ClientName {
     azureus_style(peer_id).or_else(|| mainline_style(peer_id)).unwrap_or_else(|| ClientName {
         name: "unknown",
-        version: peer_id.0[..8].iter().map(|byte| if byte.is_ascii_graphic() { *byte as char } else { '?' }).collect(),
+        version: peer_id.0[..8]
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() { *byte as char } else { '?' })
+            .collect(),
     })
 }
 

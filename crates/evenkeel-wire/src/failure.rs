@@ -58,7 +58,9 @@ impl Failure {
             Self::InfoHash => "info_hash must be given once and be exactly 20 bytes",
             Self::PeerId => "peer_id must be given and be exactly 20 bytes",
             Self::Port => "port must be a number from 1 to 65535",
-            Self::Number => "uploaded, downloaded and left must be whole numbers from 0 to 18446744073709551615",
+            Self::Number => {
+                "uploaded, downloaded and left must be whole numbers from 0 to 18446744073709551615"
+            }
             Self::Repeated => "a parameter was given more than once",
             Self::Escape => "a percent sign in the URL is not followed by two hex digits",
             Self::TooManyHashes => "one scrape may name at most 74 torrents",

@@ -115,7 +115,9 @@ fn decode_request_line(line: &[u8]) -> Result<(Request<'_>, bool), HeadError> {
     let head_only = match method {
         b"GET" => false,
         b"HEAD" => true,
-        _ if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) => return Err(HeadError::Method),
+        _ if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) => {
+            return Err(HeadError::Method);
+        }
         _ => return Err(HeadError::Malformed),
     };
     if target.len() > TARGET_BYTES_MAX {
@@ -256,7 +258,11 @@ fn write_peer_dictionaries(writer: &mut Writer<'_>, peers: Peers<'_>, with_id: b
 }
 
 /// Appends the bencoded answer to a scrape; `files` are sorted and each there once.
-pub fn write_scrape(out: &mut Vec<u8>, files: impl Iterator<Item = (InfoHash, Stats)>, min_interval_secs: u32) {
+pub fn write_scrape(
+    out: &mut Vec<u8>,
+    files: impl Iterator<Item = (InfoHash, Stats)>,
+    min_interval_secs: u32,
+) {
     let mut writer = Writer::new(out);
     writer.dictionary();
     writer.bytes(b"files");

@@ -199,9 +199,11 @@ mod tests {
 
     #[test]
     fn the_example_of_bep_3_is_read() {
-        let (announce, form) =
-            announce(format!("{GOOD}&uploaded=1&downloaded=2&left=3&event=started&numwant=4&compact=1&key=00000007").as_bytes())
-                .unwrap();
+        let (announce, form) = announce(
+            format!("{GOOD}&uploaded=1&downloaded=2&left=3&event=started&numwant=4&compact=1&key=00000007")
+                .as_bytes(),
+        )
+        .unwrap();
         let hash = *b"\x124Vx\x9a\xbc\xde\xf1\x23Eg\x89\xab\xcd\xef\x124Vx\x9a";
         assert_eq!(announce.info_hash, InfoHash(hash));
         assert_eq!(announce.peer_id, PeerId(*b"-XX0001-abcdefghijkl"));
@@ -228,7 +230,10 @@ mod tests {
     fn hashes_of_19_and_21_bytes_are_refused() {
         for length in [0, 1, 19, 21, 40, 4000] {
             let hash = "a".repeat(length);
-            assert_eq!(fails(&format!("info_hash={hash}&peer_id=aaaaaaaaaaaaaaaaaaaa&port=1")), Failure::InfoHash);
+            assert_eq!(
+                fails(&format!("info_hash={hash}&peer_id=aaaaaaaaaaaaaaaaaaaa&port=1")),
+                Failure::InfoHash
+            );
             assert_eq!(scrape(format!("info_hash={hash}").as_bytes()), Err(Failure::InfoHash));
             assert_eq!(fails(&format!("{HASH}&peer_id={hash}&port=1")), Failure::PeerId);
         }
@@ -239,7 +244,11 @@ mod tests {
     #[test]
     fn ports_0_65536_and_fractions_are_refused() {
         for port in ["", "0", "65536", "-1", "6881.5", "abc", "99999999999999999999", "%"] {
-            assert_eq!(fails(&format!("{HASH}&peer_id=aaaaaaaaaaaaaaaaaaaa&port={port}")), Failure::Port, "{port}");
+            assert_eq!(
+                fails(&format!("{HASH}&peer_id=aaaaaaaaaaaaaaaaaaaa&port={port}")),
+                Failure::Port,
+                "{port}"
+            );
         }
         assert_eq!(fails(&format!("{HASH}&peer_id=aaaaaaaaaaaaaaaaaaaa")), Failure::Port);
     }
@@ -247,7 +256,9 @@ mod tests {
     #[test]
     fn counters_that_overflow_are_negative_or_broken_are_refused() {
         for name in ["uploaded", "downloaded", "left"] {
-            for value in ["18446744073709551616", "99999999999999999999999", "-1", "1.5", "1e3", "0x10", "a", "+1"] {
+            for value in
+                ["18446744073709551616", "99999999999999999999999", "-1", "1.5", "1e3", "0x10", "a", "+1"]
+            {
                 assert_eq!(with(&format!("&{name}={value}")), Err(Failure::Number), "{name}={value}");
             }
         }
@@ -272,7 +283,8 @@ mod tests {
 
     #[test]
     fn parameters_that_matter_may_not_be_repeated() {
-        for name in ["info_hash", "peer_id", "port", "uploaded", "left", "event", "numwant", "key", "compact"] {
+        for name in ["info_hash", "peer_id", "port", "uploaded", "left", "event", "numwant", "key", "compact"]
+        {
             assert_eq!(with(&format!("&{name}=1&{name}=1")), Err(Failure::Repeated), "{name}");
         }
         assert!(with("&ip=1.2.3.4&ip=1.2.3.4&supportcrypto=1&supportcrypto=1").is_ok());

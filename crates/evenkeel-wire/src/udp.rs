@@ -186,8 +186,7 @@ impl<'a> UrlData<'a> {
 
 /// Writes a connect reply: 16 bytes, as long as the request.
 pub fn write_connect(out: &mut [u8], transaction: Transaction, connection_id: u64) -> usize {
-    let reply =
-        ConnectReply { action: CONNECT.into(), transaction, connection_id: connection_id.into() };
+    let reply = ConnectReply { action: CONNECT.into(), transaction, connection_id: connection_id.into() };
     put(out, 0, reply.as_bytes())
 }
 

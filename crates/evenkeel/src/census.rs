@@ -20,7 +20,7 @@ const EXACT_MAX: u64 = 100_000;
 
 /// The figures of a pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub(crate) struct Census {
     /// Whether the figures of peers come from a sample.
     pub is_estimate: bool,
     /// Peers, each address and port once.
@@ -41,11 +41,11 @@ pub struct Census {
 
 /// Asks the census thread.
 #[derive(Clone)]
-pub struct CensusHandle(mpsc::Sender<oneshot::Sender<Arc<Census>>>);
+pub(crate) struct CensusHandle(mpsc::Sender<oneshot::Sender<Arc<Census>>>);
 
 impl CensusHandle {
     /// Figures of a pass that began after the call. `None` when too many ask, or the program is stopping.
-    pub async fn take(&self) -> Option<Arc<Census>> {
+    pub(crate) async fn take(&self) -> Option<Arc<Census>> {
         let (answer, answered) = oneshot::channel();
         self.0.try_send(answer).ok()?;
         answered.await.ok()
@@ -53,7 +53,7 @@ impl CensusHandle {
 }
 
 /// Starts the thread; it ends when every handle is gone.
-pub fn start(node: Arc<Node>) -> std::io::Result<CensusHandle> {
+pub(crate) fn start(node: Arc<Node>) -> std::io::Result<CensusHandle> {
     let (ask, mut asked) = mpsc::channel::<oneshot::Sender<Arc<Census>>>(1024);
     std::thread::Builder::new().name("census".to_owned()).spawn(move || {
         while let Some(first) = asked.blocking_recv() {
@@ -84,7 +84,8 @@ fn take(node: &Node) -> Census {
         if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, record.endpoint) > share {
             return;
         }
-        let presence = seen.entry(record.endpoint).or_insert(Presence { client: record.client, ..Presence::default() });
+        let presence =
+            seen.entry(record.endpoint).or_insert(Presence { client: record.client, ..Presence::default() });
         presence.seeds |= record.is_seeder;
         presence.leeches |= !record.is_seeder;
     });
@@ -115,6 +116,7 @@ fn summarise(node: &Node, seen: &HashMap<Endpoint, Presence>, weight: f64) -> Ce
         *clients.entry(presence.client).or_default() += 1;
     }
     census.peers = seen.len() as u64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are far below 2^53")]
     let scale = |count: &mut u64| *count = (*count as f64 * weight).round() as u64;
     for (client, mut count) in clients {
         scale(&mut count);
@@ -122,6 +124,6 @@ fn summarise(node: &Node, seen: &HashMap<Endpoint, Presence>, weight: f64) -> Ce
         *census.clients.entry(name).or_default().entry(version).or_default() += count;
     }
     let Census { peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6, .. } = &mut census;
-    [peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6].map(scale);
+    [peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6].into_iter().for_each(scale);
     census
 }

@@ -9,7 +9,7 @@ use evenkeel_wire::client_name::{ClientName, client_name};
 ///
 /// Strangers choose peer ids, so the table is of fixed size: when it is half full, new prefixes are "any
 /// other" until the next start. Only statistics suffer.
-pub struct ClientTable {
+pub(crate) struct ClientTable {
     slots: Box<[AtomicU64]>,
     used: AtomicU32,
 }
@@ -25,12 +25,13 @@ impl Default for ClientTable {
 
 impl ClientTable {
     /// The number of a peer id's software. No lock: a slot is written once, by whoever comes first.
-    pub fn intern(&self, peer_id: &PeerId) -> u16 {
+    pub(crate) fn intern(&self, peer_id: &PeerId) -> u16 {
         let prefix = prefix(peer_id);
         if prefix == 0 {
             return 0;
         }
-        let mut at = prefix.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(13) as usize % SLOTS;
+        let spread = prefix.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(13);
+        let mut at = usize::try_from(spread % SLOTS as u64).unwrap_or_default();
         loop {
             match self.slots[at].load(Ordering::Relaxed) {
                 found if found == prefix => return number(at),
@@ -50,7 +51,7 @@ impl ClientTable {
     }
 
     /// The software behind a number.
-    pub fn name(&self, number: u16) -> ClientName {
+    pub(crate) fn name(&self, number: u16) -> ClientName {
         let prefix = usize::from(number)
             .checked_sub(1)
             .and_then(|at| self.slots.get(at))
@@ -64,7 +65,7 @@ impl ClientTable {
     }
 
     /// Numbers given out.
-    pub fn used(&self) -> u32 {
+    pub(crate) fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
     }
 }

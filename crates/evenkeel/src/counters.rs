@@ -7,7 +7,7 @@ use evenkeel_core::Reason;
 
 /// The form of the protocol that a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// HTTP.
     Http,
     /// UDP.
@@ -16,7 +16,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// The name that counters carry.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Udp => "udp",
@@ -25,11 +25,11 @@ impl Dialect {
 }
 
 /// Upper ends of the latency buckets: 1 us, 4 us, ... 4.2 s.
-pub const LATENCY_BUCKETS: usize = 12;
+pub(crate) const LATENCY_BUCKETS: usize = 12;
 
 /// Counters of one thread. Written by it alone, so that a relaxed load and store is an increment.
 #[repr(align(128))]
-pub struct Counters {
+pub(crate) struct Counters {
     /// What the thread answers.
     pub dialect: Dialect,
     reasons: [AtomicU64; Reason::COUNT],
@@ -57,12 +57,12 @@ impl Counters {
     }
 
     /// One request more that ended so.
-    pub fn count(&self, reason: Reason) {
+    pub(crate) fn count(&self, reason: Reason) {
         add(&self.reasons[reason.index()], 1);
     }
 
     /// `requests` were answered within `took` of being read.
-    pub fn count_latency(&self, took: Duration, requests: u64) {
+    pub(crate) fn count_latency(&self, took: Duration, requests: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = (0..LATENCY_BUCKETS).find(|bucket| nanos <= bucket_nanos(*bucket));
         add(&self.latency[bucket.unwrap_or(LATENCY_BUCKETS)], requests);
@@ -70,23 +70,23 @@ impl Counters {
     }
 
     /// Requests that ended so.
-    pub fn of(&self, reason: Reason) -> u64 {
+    pub(crate) fn of(&self, reason: Reason) -> u64 {
         self.reasons[reason.index()].load(Ordering::Relaxed)
     }
 
     /// Sum of latencies in seconds, and requests by bucket; the last bucket has no end.
-    pub fn latency(&self) -> (f64, [u64; LATENCY_BUCKETS + 1]) {
+    pub(crate) fn latency(&self) -> (f64, [u64; LATENCY_BUCKETS + 1]) {
         let buckets = self.latency.each_ref().map(|bucket| bucket.load(Ordering::Relaxed));
         (self.latency_nanos.load(Ordering::Relaxed) as f64 / 1e9, buckets)
     }
 }
 
 /// Upper end of a latency bucket.
-pub fn bucket_nanos(bucket: usize) -> u64 {
+pub(crate) fn bucket_nanos(bucket: usize) -> u64 {
     1000 << (2 * bucket)
 }
 
 /// Adds to a counter that this thread alone writes.
-pub fn add(counter: &AtomicU64, amount: u64) {
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }

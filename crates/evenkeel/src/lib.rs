@@ -12,11 +12,21 @@ use crate::config::Reload;
 use crate::serve::Start;
 use crate::state::StateDir;
 
+mod admin;
 pub mod args;
+mod banner;
+mod census;
+mod client_table;
 pub mod config;
+mod counters;
+mod listen;
 pub mod log;
+mod metrics;
+mod node;
 pub mod serve;
 pub mod state;
+mod sweeper;
+mod system;
 
 /// Does what the command line asks for.
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -45,7 +55,7 @@ fn serve(flags: Flags) -> anyhow::Result<()> {
     let log = log::start(config.log.level, config.log.format)?;
     let directory = state::choose(config.state.directory.as_deref(), |name| std::env::var_os(name));
     let state = StateDir::open(&directory)?;
-    serve::run(Start { config, reload, state, log })
+    serve::run(&Start { config, reload, state, log })
 }
 
 fn init(path: &Path) -> anyhow::Result<()> {

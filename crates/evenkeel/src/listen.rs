@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-pub mod http;
-pub mod udp;
+pub(crate) mod http;
+pub(crate) mod udp;
 
 /// Pending connections that the system holds for a listener.
 const BACKLOG: i32 = 4096;
 
 /// A transport and the family it is bound in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// For HTTP.
     Tcp,
     /// For UDP.
@@ -25,7 +25,7 @@ pub enum Transport {
 ///
 /// With SO_REUSEPORT alone a second tracker of the same user would silently take half of the first one's
 /// packets: the address is bound exclusively first, and given back.
-pub fn bind(transport: Transport, address: SocketAddr, count: usize) -> io::Result<Vec<Socket>> {
+pub(crate) fn bind(transport: Transport, address: SocketAddr, count: usize) -> io::Result<Vec<Socket>> {
     let exclusive = socket(transport, address)?;
     if transport == Transport::Tcp {
         // Connections in TIME_WAIT do not count; a listener still does.
@@ -66,11 +66,11 @@ fn socket(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// The address that a socket is bound to.
-pub fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet socket"))
 }
 
 /// Whether the host has no such family at all, so that going on without it is right.
-pub fn is_family_missing(error: &io::Error) -> bool {
+pub(crate) fn is_family_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, Reason, Rules, SHARDS, Scratch, Seen, Shard,
-    Time, Totals,
+    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, Reason, Rules, SHARDS, Scratch, Seen,
+    Shard, Time, Totals,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 
@@ -20,7 +20,7 @@ use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect};
 
 /// The tracker, shared by all threads.
-pub struct Node {
+pub(crate) struct Node {
     slots: Box<[Slot]>,
     keys: Keys,
     addresses: AddressTable,
@@ -49,7 +49,7 @@ struct Slot {
 }
 
 /// What a thread that answers requests owns.
-pub struct Worker {
+pub(crate) struct Worker {
     rng: fastrand::Rng,
     scratch: Box<Scratch>,
     /// What became of its requests.
@@ -57,7 +57,7 @@ pub struct Worker {
 }
 
 /// Secrets that the state directory keeps or the system gives.
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Of UDP connection ids.
     pub connection_ids: [u8; 16],
     /// Of the store's hashes.
@@ -66,7 +66,7 @@ pub struct Secrets {
 
 impl Node {
     /// An empty tracker.
-    pub fn new(rules: Rules, secrets: &Secrets) -> Self {
+    pub(crate) fn new(rules: Rules, secrets: &Secrets) -> Self {
         let [swarm, peer, twin, addresses] = secrets.hashes.map(Keyed::new);
         let keys = Keys { swarm, peer, twin };
         let slot = |_| Slot { shard: Mutex::new(Shard::new(keys)), totals: Default::default() };
@@ -88,34 +88,34 @@ impl Node {
     }
 
     /// What a new thread that answers `dialect` needs.
-    pub fn worker(&self, dialect: Dialect, seed: u64) -> Worker {
+    pub(crate) fn worker(&self, dialect: Dialect, seed: u64) -> Worker {
         let counters = Arc::new(Counters::new(dialect));
         lock(&self.counters).push(Arc::clone(&counters));
         Worker { rng: fastrand::Rng::with_seed(seed), scratch: Box::default(), counters }
     }
 
     /// The rules as they are now.
-    pub fn rules(&self) -> Arc<Rules> {
+    pub(crate) fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
     }
 
     /// Puts new rules in force, for every announce from now on.
-    pub fn set_rules(&self, rules: Rules) {
+    pub(crate) fn set_rules(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
     }
 
     /// Counters of every thread.
-    pub fn counters(&self) -> Vec<Arc<Counters>> {
+    pub(crate) fn counters(&self) -> Vec<Arc<Counters>> {
         lock(&self.counters).clone()
     }
 
     /// Time since the start.
-    pub fn uptime(&self) -> Duration {
+    pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Answers an announce of a client that `source` is the proven address of. Peers go to `out`.
-    pub fn announce(
+    pub(crate) fn announce(
         &self,
         worker: &mut Worker,
         source: IpAddr,
@@ -147,22 +147,22 @@ impl Node {
     }
 
     /// Counts of one swarm. The caller counts the request, which may name many.
-    pub fn scrape(&self, info_hash: &InfoHash) -> Stats {
+    pub(crate) fn scrape(&self, info_hash: &InfoHash) -> Stats {
         lock(&self.slots[self.keys.place(info_hash).shard()].shard).scrape(info_hash)
     }
 
     /// A connection id for `source`.
-    pub fn issue_connection_id(&self, source: IpAddr) -> u64 {
+    pub(crate) fn issue_connection_id(&self, source: IpAddr) -> u64 {
         self.connection_ids.issue(self.epoch(), source)
     }
 
     /// Whether `id` was issued to `source` not long ago.
-    pub fn verify_connection_id(&self, id: u64, source: IpAddr) -> bool {
+    pub(crate) fn verify_connection_id(&self, id: u64, source: IpAddr) -> bool {
         self.connection_ids.verify(id, self.epoch(), source)
     }
 
     /// What the store holds, without taking a lock.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for slot in &self.slots {
             let [swarms, active, v4, v6, seeders, leechers] =
@@ -178,7 +178,7 @@ impl Node {
     }
 
     /// Forgets silent peers of one shard, a slice at a time: announces get in between.
-    pub fn sweep_shard(&self, shard: usize) {
+    pub(crate) fn sweep_shard(&self, shard: usize) {
         /// About 20 ns for each record: a slice is over long before a millisecond.
         const SLICE: usize = 2048;
         let rules = self.rules.load();
@@ -199,7 +199,7 @@ impl Node {
     }
 
     /// Looks whether the store holds as much as it may.
-    pub fn renew_fullness(&self) {
+    pub(crate) fn renew_fullness(&self) {
         let (totals, rules) = (self.totals(), self.rules.load());
         let is_full =
             totals.swarms >= rules.swarms_max || totals.v4_peers + totals.v6_peers >= rules.peers_max;
@@ -207,12 +207,12 @@ impl Node {
     }
 
     /// Whether new torrents are refused.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
 
     /// Shows every record, locking one shard at a time for a slice.
-    pub fn visit(&self, mut show: impl FnMut(Seen)) {
+    pub(crate) fn visit(&self, mut show: impl FnMut(Seen)) {
         const SLICE: usize = 4096;
         for slot in &self.slots {
             let mut cursor = Some(Cursor::default());
@@ -244,7 +244,7 @@ impl Node {
 }
 
 /// What an announce is answered, and where its peer is taken to listen.
-pub struct Answered {
+pub(crate) struct Answered {
     /// Answer or refusal.
     pub answer: Result<evenkeel_wire::Reply, Failure>,
     /// The caller's endpoint.

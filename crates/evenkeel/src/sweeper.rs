@@ -12,7 +12,7 @@ use crate::node::Node;
 const ROUND: Duration = Duration::from_secs(60);
 
 /// Sweeps until `stop`.
-pub fn run(node: &Arc<Node>, stop: &AtomicBool) {
+pub(crate) fn run(node: &Arc<Node>, stop: &AtomicBool) {
     let pause = ROUND / u32::try_from(SHARDS).unwrap_or(u32::MAX);
     for shard in (0..SHARDS).cycle() {
         if stop.load(Ordering::Relaxed) {

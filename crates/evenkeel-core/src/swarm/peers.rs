@@ -286,10 +286,13 @@ impl Index {
     fn remove<const N: usize>(&mut self, peers: &[Peer<N>], at: usize, keyed: &Keyed) {
         let peer = &peers[at];
         let position = position(at);
-        if let Ok(entry) = self.by_source.find_entry(source_hash(&peer.addr, keyed), |other| *other == position) {
+        if let Ok(entry) =
+            self.by_source.find_entry(source_hash(&peer.addr, keyed), |other| *other == position)
+        {
             entry.remove();
         }
-        if let Ok(entry) = self.by_twin.find_entry(twin_hash(peer.mark(), peer.port()), |other| *other == position)
+        if let Ok(entry) =
+            self.by_twin.find_entry(twin_hash(peer.mark(), peer.port()), |other| *other == position)
         {
             entry.remove();
         }
@@ -336,6 +339,7 @@ fn source_hash<const N: usize>(addr: &[u8; N], keyed: &Keyed) -> u64 {
 
 /// The fingerprint is a keyed hash already; this only spreads it.
 fn twin_hash(mark: Mark, port: [u8; 2]) -> u64 {
-    let bits = u64::from(mark.twin) << 32 | u64::from(mark.client) << 16 | u64::from(u16::from_be_bytes(port));
+    let bits =
+        u64::from(mark.twin) << 32 | u64::from(mark.client) << 16 | u64::from(u16::from_be_bytes(port));
     bits.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }

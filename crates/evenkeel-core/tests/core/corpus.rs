@@ -4,7 +4,10 @@ use std::path::Path;
 
 use crate::fuzz;
 
-const TARGETS: [(&str, fn(&[u8])); 4] =
+/// Name of a corpus, and what it is run through.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 4] =
     [("http", fuzz::http), ("query", fuzz::queries), ("udp", fuzz::udp), ("shard", fuzz::shard)];
 
 #[test]

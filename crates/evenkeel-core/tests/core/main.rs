@@ -3,6 +3,13 @@
 //! `scripts` runs the readable scripts of `tests/scripts`; `model` compares a shard with a naive model under
 //! random operations; `uniform` judges the draws; `corpus` replays what the fuzzers found interesting.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::too_many_arguments,
+    reason = "a test may panic, and its numbers are small"
+)]
+
 mod corpus;
 mod fuzz;
 mod model;

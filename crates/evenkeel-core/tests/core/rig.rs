@@ -26,11 +26,8 @@ pub(crate) enum Families {
 
 impl Rig {
     pub(crate) fn new(seed: u64) -> Self {
-        let keys = Keys {
-            swarm: Keyed::new([seed, 1]),
-            peer: Keyed::new([seed, 2]),
-            twin: Keyed::new([seed, 3]),
-        };
+        let keys =
+            Keys { swarm: Keyed::new([seed, 1]), peer: Keyed::new([seed, 2]), twin: Keyed::new([seed, 3]) };
         Self {
             shard: Shard::new(keys),
             keys,

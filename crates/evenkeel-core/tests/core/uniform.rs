@@ -59,7 +59,8 @@ fn two_lists_in_a_row_overlap_no_more_than_by_chance() {
         .map(|pair| pair[0].iter().filter(|number| pair[1].contains(number)).count() as f64)
         .collect();
     let mean = overlaps.iter().sum::<f64>() / overlaps.len() as f64;
-    let variance = overlaps.iter().map(|overlap| (overlap - mean).powi(2)).sum::<f64>() / overlaps.len() as f64;
+    let variance =
+        overlaps.iter().map(|overlap| (overlap - mean).powi(2)).sum::<f64>() / overlaps.len() as f64;
     assert!((0.45..0.55).contains(&mean), "mean {mean}; 50 x 50 / 5,000 is 0.50");
     assert!(variance <= 1.0, "variance {variance}; independent draws have 0.50, one window 13.7");
 }
@@ -77,7 +78,8 @@ fn no_list_names_a_peer_twice() {
 fn positions_in_a_list_are_equally_likely_too() {
     // Some clients dial the first few peers only: the head of the list must be as random as the whole.
     let lists = lists(&mut swarm(5), LISTS);
-    let mean_of = |position: usize| lists.iter().map(|list| list[position] as f64).sum::<f64>() / LISTS as f64;
+    let mean_of =
+        |position: usize| lists.iter().map(|list| list[position] as f64).sum::<f64>() / LISTS as f64;
     for position in [0, 1, WANT / 2, WANT - 1] {
         let mean = mean_of(position);
         // Uniform on 0..5,000: mean 2,499.5, standard error 10.2.

@@ -89,7 +89,15 @@ fn other_methods_and_versions_are_refused() {
     }
     assert_eq!(head("GET / HTTP/2.0\r\n\r\n"), Err(HeadError::Version));
     assert_eq!(head("GET / HTTP/0.9\r\n\r\n"), Err(HeadError::Version));
-    for line in ["GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "get / HTTP/1.1", "GET / a HTTP/1.1", "GET / FTP/1", ""] {
+    for line in [
+        "GET /",
+        "GET  / HTTP/1.1",
+        " GET / HTTP/1.1",
+        "get / HTTP/1.1",
+        "GET / a HTTP/1.1",
+        "GET / FTP/1",
+        "",
+    ] {
         assert!(head(&format!("{line}\r\nX: a\r\n\r\n")).is_err(), "{line:?}");
     }
     assert_eq!(head("GET / HTTP/1.1\n\n"), Err(HeadError::Malformed), "bare line feeds");
@@ -181,7 +189,10 @@ fn a_failure_says_when_to_come_back() {
     let mut out = Vec::new();
     write_failure(&mut out, Failure::Internal);
     let text = out.escape_ascii().to_string();
-    assert!(text.starts_with("d14:failure reason") && text.ends_with("8:intervali120e12:min intervali120e8:retry ini2ee"));
+    assert!(
+        text.starts_with("d14:failure reason")
+            && text.ends_with("8:intervali120e12:min intervali120e8:retry ini2ee")
+    );
     out.clear();
     write_failure(&mut out, Failure::Port);
     assert!(out.ends_with(b"8:intervali1800e12:min intervali1800e8:retry in5:nevere"));

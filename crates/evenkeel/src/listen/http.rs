@@ -19,13 +19,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-pub use self::connections::Connections;
+pub(crate) use self::connections::Connections;
 use crate::census::CensusHandle;
 use crate::counters::add;
 use crate::node::{Node, Worker};
 
 /// What all HTTP threads share.
-pub struct Shared {
+pub(crate) struct Shared {
     /// The tracker.
     pub node: Arc<Node>,
     /// Answers `/stats`.
@@ -44,7 +44,7 @@ pub struct Shared {
 
 /// Limits of a connection.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// A request's head must be complete after so long.
     pub head_timeout: Duration,
     /// An idle connection is closed after so long.
@@ -66,7 +66,7 @@ struct Local {
 }
 
 /// Serves connections of `listeners` until the program stops, then lets open requests end.
-pub fn run(shared: Arc<Shared>, worker: Worker, listeners: Vec<Socket>) -> io::Result<()> {
+pub(crate) fn run(shared: &Arc<Shared>, worker: Worker, listeners: Vec<Socket>) -> io::Result<()> {
     const PEERS: usize = evenkeel_wire::limits::REPLY_PEERS_MAX as usize;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let local = Rc::new(RefCell::new(Local {
@@ -81,7 +81,7 @@ pub fn run(shared: Arc<Shared>, worker: Worker, listeners: Vec<Socket>) -> io::R
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener.into())?;
-            let task = accept(Arc::clone(&shared), Rc::clone(&local), listener);
+            let task = accept(Arc::clone(shared), Rc::clone(&local), listener);
             accepting.push(tokio::task::spawn_local(task));
         }
         for task in accepting {
@@ -117,9 +117,8 @@ fn serve(shared: &Arc<Shared>, local: &Rc<RefCell<Local>>, stream: TcpStream, pe
     };
     let (shared, local) = (Arc::clone(shared), Rc::clone(local));
     tokio::task::spawn_local(async move {
-        let stopping = shared.stopping.clone();
         // Whatever ends a connection (a reset, a timeout) is the peer's affair.
-        connection::serve(&shared, &local, stream, peer, stopping).await.ok();
+        connection::serve(&shared, &local, stream, peer).await.ok();
         shared.connections.release(place);
     });
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
-use evenkeel_wire::{Announce, Failure, Scrape, Stats};
+use evenkeel_wire::{Announce, Scrape, Stats};
 use socket2::Socket;
 
 use self::batch::Batch;
@@ -28,7 +28,7 @@ use crate::node::{Node, Worker};
 const WAIT_MILLIS: i32 = 250;
 
 /// Answers what comes in on `sockets` until `stop`.
-pub fn run(node: &Node, mut worker: Worker, sockets: &[Socket], stop: &AtomicBool) -> io::Result<()> {
+pub(crate) fn run(node: &Node, mut worker: Worker, sockets: &[Socket], stop: &AtomicBool) -> io::Result<()> {
     let mut batches: Vec<Batch> = sockets.iter().map(|_| Batch::new()).collect();
     let mut waiting: Vec<libc::pollfd> = sockets
         .iter()
@@ -47,11 +47,8 @@ pub fn run(node: &Node, mut worker: Worker, sockets: &[Socket], stop: &AtomicBoo
 
 /// Reads one batch and answers it. More may be left: the other socket has its turn first.
 fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut Batch) {
-    let received = match batch.receive(socket) {
-        Ok(received) => received,
-        // Spurious wake-ups, and errors that strangers can cause (ICMP answers): the socket is still good.
-        Err(_) => return,
-    };
+    // Spurious wake-ups, and errors that strangers can cause (ICMP answers): the socket is still good.
+    let Ok(received) = batch.receive(socket) else { return };
     let began = Instant::now();
     add(&worker.counters.receive_drops, batch.take_drops());
     for at in 0..received {
@@ -133,6 +130,7 @@ mod tests {
     use crate::counters::Dialect;
     use crate::node::Secrets;
     use evenkeel_core::Rules;
+    use evenkeel_wire::Failure;
     use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 
     const SOURCE: &str = "192.0.2.1:6881";

@@ -11,7 +11,6 @@ use evenkeel_wire::query::{self, PeerForm};
 use evenkeel_wire::{Announce, Failure, Stats};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::{Local, Shared, pages};
@@ -31,60 +30,68 @@ pub(super) async fn serve(
     local: &RefCell<Local>,
     mut stream: TcpStream,
     peer: SocketAddr,
-    mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let source = peer.ip().to_canonical();
-    let mut requests_left = shared.limits.load().requests_per_connection_max;
-    let mut read = Vec::new();
-    let mut out = Vec::new();
-    let mut head_began = Some(Deadline::now());
+    let mut connection = Connection {
+        shared,
+        local,
+        source: peer.ip().to_canonical(),
+        requests_left: shared.limits.load().requests_per_connection_max,
+        read: Vec::new(),
+        out: Vec::new(),
+        // The first request of a connection is expected at once, later ones when the peer likes.
+        head_began: Some(Deadline::now()),
+    };
+    let mut stopping = shared.stopping.clone();
     loop {
-        let turn = answer_all(shared, local, source, &mut read, &mut out, &mut requests_left).await;
-        if !out.is_empty() {
-            timeout(WRITE_TIMEOUT, stream.write_all(&out)).await??;
+        let turn = connection.answer_all().await;
+        if !connection.out.is_empty() {
+            timeout(WRITE_TIMEOUT, stream.write_all(&connection.out)).await??;
+            connection.out.clear();
         }
         match turn {
             Turn::Close => return close(stream).await,
             Turn::More => {
-                out.clear();
                 tokio::task::yield_now().await;
                 continue;
             }
             Turn::Read => {}
         }
-        if read.is_empty() {
-            out = Vec::new();
-            read.shrink_to(IDLE_BYTES);
-            // The first request of a connection is expected at once, later ones when the peer likes.
-            head_began = head_began.filter(|_| requests_left == shared.limits.load().requests_per_connection_max);
-        } else {
-            out.clear();
-            head_began = head_began.or_else(|| Some(Deadline::now()));
-        }
-        let limits = shared.limits.load_full();
-        let deadline = head_began
-            .map_or_else(|| Deadline::now() + limits.idle_timeout, |began| began + limits.head_timeout);
+        let deadline = connection.deadline();
         tokio::select! {
             ready = timeout_at(deadline, stream.readable()) => match ready {
                 Ok(ready) => ready?,
-                Err(_) if read.is_empty() => return close(stream).await,
+                Err(_) if connection.read.is_empty() => return close(stream).await,
                 Err(_) => {
-                    refuse(local, &mut out, HeadError::Timeout);
-                    timeout(WRITE_TIMEOUT, stream.write_all(&out)).await??;
+                    connection.refuse(HeadError::Timeout);
+                    timeout(WRITE_TIMEOUT, stream.write_all(&connection.out)).await??;
                     return close(stream).await;
                 }
             },
             _ = stopping.wait_for(|stopping| *stopping) => return close(stream).await,
         }
-        read.reserve(READ_BYTES);
-        match stream.try_read_buf(&mut read) {
+        connection.read.reserve(READ_BYTES);
+        match stream.try_read_buf(&mut connection.read) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A connection without its socket.
+struct Connection<'a> {
+    shared: &'a Shared,
+    local: &'a RefCell<Local>,
+    source: IpAddr,
+    requests_left: u32,
+    /// Bytes that are not answered yet.
+    read: Vec<u8>,
+    /// Answers that are not sent yet.
+    out: Vec<u8>,
+    /// When the head that is awaited began; `None` between requests.
+    head_began: Option<Deadline>,
 }
 
 /// What to do after answering what was read.
@@ -97,44 +104,74 @@ enum Turn {
     Close,
 }
 
-/// Answers the requests at the start of `read`, as many as a turn allows, and takes them out.
-async fn answer_all(
-    shared: &Shared,
-    local: &RefCell<Local>,
-    source: IpAddr,
-    read: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-    requests_left: &mut u32,
-) -> Turn {
-    let mut used = 0;
-    let mut turn = Turn::More;
-    for _ in 0..REQUESTS_PER_TURN {
-        match decode_head(&read[used..]) {
-            Ok(None) => {
-                turn = Turn::Read;
-                break;
-            }
-            Ok(Some((request, len))) => {
-                let began = Instant::now();
-                *requests_left = requests_left.saturating_sub(1);
-                let keep_alive = request.keep_alive && *requests_left > 0 && !*shared.stopping.borrow();
-                answer(shared, local, source, Request { keep_alive, ..request }, out).await;
-                local.borrow().worker.counters.count_latency(began.elapsed(), 1);
-                used += len;
-                if !keep_alive {
+impl Connection<'_> {
+    /// Answers the requests at the start of `read`, as many as a turn allows, and takes them out.
+    async fn answer_all(&mut self) -> Turn {
+        let read = std::mem::take(&mut self.read);
+        let mut used = 0;
+        let mut turn = Turn::More;
+        for _ in 0..REQUESTS_PER_TURN {
+            match decode_head(&read[used..]) {
+                Ok(None) => {
+                    turn = Turn::Read;
+                    break;
+                }
+                Ok(Some((request, len))) => {
+                    let began = Instant::now();
+                    self.head_began = None;
+                    self.requests_left = self.requests_left.saturating_sub(1);
+                    let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
+                    let keep_alive = request.keep_alive && stays_open;
+                    answer(
+                        self.shared,
+                        self.local,
+                        self.source,
+                        Request { keep_alive, ..request },
+                        &mut self.out,
+                    )
+                    .await;
+                    self.local.borrow().worker.counters.count_latency(began.elapsed(), 1);
+                    used += len;
+                    if !keep_alive {
+                        turn = Turn::Close;
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.refuse(error);
                     turn = Turn::Close;
                     break;
                 }
             }
-            Err(error) => {
-                refuse(local, out, error);
-                turn = Turn::Close;
-                break;
-            }
+        }
+        self.read = read;
+        self.read.drain(..used);
+        turn
+    }
+
+    /// When to give up waiting for more bytes. The clock of a head runs from its first byte to its last: sending
+    /// one now and then buys no time.
+    fn deadline(&mut self) -> Deadline {
+        let limits = self.shared.limits.load();
+        if self.read.is_empty() {
+            self.read.shrink_to(IDLE_BYTES);
+            self.out.shrink_to(IDLE_BYTES);
+        } else {
+            self.head_began.get_or_insert_with(Deadline::now);
+        }
+        match self.head_began {
+            Some(began) => began + limits.head_timeout,
+            None => Deadline::now() + limits.idle_timeout,
         }
     }
-    read.drain(..used);
-    turn
+
+    /// Appends the answer to something that is no request.
+    fn refuse(&mut self, error: HeadError) {
+        self.local.borrow().worker.counters.count(Reason::Head(error));
+        let framing = Framing { keep_alive: false, head_only: false };
+        let status = error.status();
+        http::write_answer(&mut self.out, status, "text/plain", status.as_bytes(), framing);
+    }
 }
 
 /// Appends the answer to one request.
@@ -172,7 +209,10 @@ async fn answer(
             } else {
                 local.body.clear();
                 fail(local, Failure::Path);
-                http::write_answer(out, "404 Not Found", "text/plain", &local.body, framing);
+                // A client shows the text only with status 200; a browser or a monitor wants the truth.
+                let is_client = memchr::memmem::find(request.query, b"info_hash=").is_some();
+                let status = if is_client { "200 OK" } else { "404 Not Found" };
+                http::write_answer(out, status, "text/plain", &local.body, framing);
             }
         }
     }
@@ -202,9 +242,10 @@ fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
     match query::scrape(query) {
         Ok(mut scrape) => {
             scrape.sort_and_merge();
-            let files = scrape.hashes().iter().map(|info_hash| -> (_, Stats) {
-                (*info_hash, shared.node.scrape(info_hash))
-            });
+            let files = scrape
+                .hashes()
+                .iter()
+                .map(|info_hash| -> (_, Stats) { (*info_hash, shared.node.scrape(info_hash)) });
             http::write_scrape(&mut local.body, files, shared.node.rules().min_interval_secs);
             local.worker.counters.count(Reason::Scraped);
         }
@@ -215,13 +256,6 @@ fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
 fn fail(local: &mut Local, failure: Failure) {
     http::write_failure(&mut local.body, failure);
     local.worker.counters.count(Reason::Failed(failure));
-}
-
-/// Appends the answer to something that is no request.
-fn refuse(local: &RefCell<Local>, out: &mut Vec<u8>, error: HeadError) {
-    local.borrow().worker.counters.count(Reason::Head(error));
-    let framing = Framing { keep_alive: false, head_only: false };
-    http::write_answer(out, error.status(), "text/plain", error.status().as_bytes(), framing);
 }
 
 /// Says goodbye, and reads what the peer was still sending for a moment: closing a socket with unread bytes

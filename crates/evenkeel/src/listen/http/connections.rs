@@ -11,28 +11,28 @@ use evenkeel_wire::Endpoint;
 use crate::node::lock;
 
 /// Open connections. The table of addresses is no larger than the number of connections.
-pub struct Connections {
+pub(crate) struct Connections {
     open: AtomicU32,
     open_max: u32,
     by_source: Mutex<HashMap<[u8; 8], u32>>,
 }
 
 /// A connection's place; to be released when it ends.
-pub struct Place(Option<[u8; 8]>);
+pub(super) struct Place(Option<[u8; 8]>);
 
 impl Connections {
     /// Room for `open_max`.
-    pub fn new(open_max: u32) -> Self {
+    pub(crate) fn new(open_max: u32) -> Self {
         Self { open: AtomicU32::new(0), open_max, by_source: Mutex::default() }
     }
 
     /// Open now.
-    pub fn open(&self) -> u32 {
+    pub(crate) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Open at most.
-    pub fn open_max(&self) -> u32 {
+    pub(crate) fn open_max(&self) -> u32 {
         self.open_max
     }
 
@@ -57,6 +57,7 @@ impl Connections {
         Some(Place(Some(source)))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a place is released once")]
     pub(super) fn release(&self, place: Place) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(source) = place.0 {

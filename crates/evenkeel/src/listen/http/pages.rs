@@ -95,7 +95,8 @@ fn stats_html(shared: &Shared, census: &Census) -> String {
     );
     for (name, versions) in &census.clients {
         for (version, peers) in versions {
-            let line = writeln!(html, "<li><strong>{}</strong> {} : {peers}</li>", escaped(name), escaped(version));
+            let line =
+                writeln!(html, "<li><strong>{}</strong> {} : {peers}</li>", escaped(name), escaped(version));
             debug_assert!(line.is_ok(), "a String takes any text");
         }
     }

@@ -1,6 +1,11 @@
 //! Many datagrams for one system call (recvmmsg, sendmmsg), and replies from the address that was asked
 //! (IP_PKTINFO, IPV6_PKTINFO). The only `unsafe` code of the UDP path.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths of our own small buffers, in the system's types"
+)]
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -148,9 +153,11 @@ impl Batch {
     /// Lets `answer` write the reply to datagram `at`.
     pub(super) fn answer(&mut self, at: usize, answer: impl FnOnce(&[u8], SocketAddr, &mut [u8]) -> usize) {
         let slot = &mut self.slots[at];
-        // SAFETY: the system wrote `source_len` bytes of an address to `source`.
-        let source = unsafe { SockAddr::new(slot.source, slot.source_len) }.as_socket();
-        slot.reply_len = source.map_or(0, |source| answer(&slot.request[..slot.request_len], source, &mut slot.reply));
+        // SAFETY: the system wrote `source_len` bytes of an address to `source`, which is plain bytes to copy.
+        let source =
+            unsafe { SockAddr::new(std::ptr::read(&raw const slot.source), slot.source_len) }.as_socket();
+        slot.reply_len =
+            source.map_or(0, |source| answer(&slot.request[..slot.request_len], source, &mut slot.reply));
         if slot.reply_len > 0 {
             self.answered.push(at);
         }
@@ -213,7 +220,9 @@ impl Slot {
             while let Some(header) = message.as_ref() {
                 let data = libc::CMSG_DATA(message);
                 match (header.cmsg_level, header.cmsg_type) {
-                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => dropped = Some(data.cast::<u32>().read_unaligned()),
+                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                        dropped = Some(data.cast::<u32>().read_unaligned());
+                    }
                     (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                         v4 = Some(data.cast::<libc::in_pktinfo>().read_unaligned());
                     }

@@ -65,14 +65,17 @@ impl Batch {
 
     /// Lets `answer` write the reply.
     pub(super) fn answer(&mut self, _at: usize, answer: impl FnOnce(&[u8], SocketAddr, &mut [u8]) -> usize) {
-        self.reply_len =
-            self.source.map_or(0, |source| answer(&self.request[..self.request_len], source, &mut self.reply));
+        self.reply_len = self
+            .source
+            .map_or(0, |source| answer(&self.request[..self.request_len], source, &mut self.reply));
     }
 
     /// Sends the reply; answers how many could not be sent.
     pub(super) fn send(&mut self, socket: &Socket) -> u64 {
         match self.source.filter(|_| self.reply_len > 0) {
-            Some(source) => u64::from(socket.send_to(&self.reply[..self.reply_len], &SockAddr::from(source)).is_err()),
+            Some(source) => {
+                u64::from(socket.send_to(&self.reply[..self.reply_len], &SockAddr::from(source)).is_err())
+            }
             None => 0,
         }
     }

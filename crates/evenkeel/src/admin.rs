@@ -1,0 +1,53 @@
+//! The admin port: for the operator and the monitoring, on loopback unless configured otherwise.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What the pages are made from.
+#[derive(Clone)]
+struct Admin {
+    registry: Arc<Registry>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Serves until the program stops.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut stop = stopping.clone();
+    let router = Router::new()
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(Admin { registry: Arc::new(registry), stopping });
+    let stopped = async move {
+        // An error means that the sender is gone: the program ends.
+        stop.wait_for(|stopping| *stopping).await.ok();
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+/// 200 while announces are answered, 503 from the moment that the program stops.
+async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+    if *admin.stopping.borrow() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let mut text = String::new();
+    let encoded = prometheus_client::encoding::text::encode(&mut text, &admin.registry);
+    let status = if encoded.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+}

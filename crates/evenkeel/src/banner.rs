@@ -1,0 +1,97 @@
+//! What the program says on standard output when it is ready: where peers and people reach it.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, PublicUrl};
+
+/// What was bound.
+pub(crate) struct Addresses {
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// UDP.
+    pub udp: Vec<SocketAddr>,
+    /// The admin port.
+    pub admin: Option<SocketAddr>,
+}
+
+/// The lines to print.
+pub(crate) struct Banner {
+    public_url: Option<PublicUrl>,
+    bound: Addresses,
+    local: Vec<IpAddr>,
+    state: PathBuf,
+    connections_max: u32,
+}
+
+impl Banner {
+    /// Collects what is to be said.
+    pub(crate) fn new(config: &Config, bound: Addresses, state: &Path, connections_max: u32) -> Self {
+        // Without a list of interfaces the loopback addresses still stand.
+        let mut local: Vec<IpAddr> = if_addrs::get_if_addrs().map_or_else(
+            |_| vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
+            |interfaces| interfaces.into_iter().map(|interface| interface.ip()).collect(),
+        );
+        // A link-local address is no use in a URL without the name of its link.
+        local.retain(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+        local.sort();
+        let public_url = config.server.public_url.clone();
+        Self { public_url, bound, local, state: state.to_owned(), connections_max }
+    }
+
+    /// URLs for torrents: of the public name when there is one, else of each local address.
+    pub(crate) fn announce_urls(&self) -> Vec<String> {
+        if let Some(public) = &self.public_url {
+            let mut urls = vec![format!("{}/announce", public.as_str())];
+            if let (Some(udp), false) = (self.bound.udp.first(), public.as_str().starts_with("udp:")) {
+                urls.push(format!("udp://{}:{}/announce", public.host(), udp.port()));
+            }
+            return urls;
+        }
+        let http = self.reached(&self.bound.http).map(|address| format!("http://{address}/announce"));
+        let udp = self.reached(&self.bound.udp).map(|address| format!("udp://{address}/announce"));
+        http.chain(udp).collect()
+    }
+
+    /// Prints to standard output; somebody who closed it does not want to know.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let mut text = format!("evenkeel {} is ready\n", env!("CARGO_PKG_VERSION"));
+        for (at, url) in self.announce_urls().iter().enumerate() {
+            line(&mut text, if at == 0 { "announce" } else { "" }, url);
+        }
+        let stats = match &self.public_url {
+            Some(public) if !public.as_str().starts_with("udp:") => Some(public.as_str().to_owned()),
+            _ => self.reached(&self.bound.http).next().map(|address| format!("http://{address}")),
+        };
+        if let Some(base) = stats {
+            line(&mut text, "statistics", &format!("{base}/stats"));
+        }
+        if let Some(admin) = self.bound.admin {
+            line(&mut text, "metrics", &format!("http://{admin}/metrics"));
+        }
+        line(&mut text, "state", &self.state.display().to_string());
+        line(&mut text, "capacity", &format!("{} HTTP connections at a time", self.connections_max));
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Addresses that one can dial for those that were bound.
+    fn reached<'a>(&'a self, bound: &'a [SocketAddr]) -> impl Iterator<Item = SocketAddr> + 'a {
+        bound.iter().flat_map(|bound| {
+            let same_family = self.local.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4());
+            let all = same_family.map(|ip| SocketAddr::new(*ip, bound.port()));
+            let wildcard = bound.ip().is_unspecified();
+            all.filter(move |_| wildcard).chain((!wildcard).then_some(*bound))
+        })
+    }
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let written = writeln!(text, "  {name:<10}  {value}");
+    debug_assert!(written.is_ok(), "a String takes any text");
+}

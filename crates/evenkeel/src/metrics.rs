@@ -1,0 +1,233 @@
+//! Prometheus metrics: every figure is read when somebody asks, from counters that threads keep anyway.
+//!
+//! Labels are reasons and dialects, never what a peer sent: strangers must not be able to make series.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use evenkeel_core::Reason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
+use crate::listen::http::Shared;
+use crate::node::Node;
+
+/// What the metrics are read from.
+pub(crate) struct Sources {
+    /// The tracker.
+    pub node: Arc<Node>,
+    /// HTTP connections.
+    pub http: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+/// A registry that reads `sources` at each scrape.
+pub(crate) fn registry(sources: Sources) -> Registry {
+    let mut registry = Registry::with_prefix("evenkeel");
+    registry.register_collector(Box::new(sources));
+    registry
+}
+
+/// The labels of an exemplar; we give none.
+type NoLabels = [(&'static str, &'static str); 0];
+
+const DIALECTS: [Dialect; 2] = [Dialect::Http, Dialect::Udp];
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counters = self.node.counters();
+        requests(&mut encoder, &counters)?;
+        latencies(&mut encoder, &counters)?;
+        self.store(&mut encoder)?;
+        self.limits(&mut encoder)?;
+        self.system(&mut encoder, &counters)
+    }
+}
+
+fn requests(encoder: &mut DescriptorEncoder<'_>, counters: &[Arc<Counters>]) -> Result<(), std::fmt::Error> {
+    let help = "Requests by what became of them, dropped ones included";
+    let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for dialect in DIALECTS {
+        for reason in Reason::all() {
+            let count: u64 = counters.iter().filter(|of| of.dialect == dialect).map(|of| of.of(reason)).sum();
+            let labels = [("dialect", dialect.name()), ("reason", reason.name())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn latencies(encoder: &mut DescriptorEncoder<'_>, counters: &[Arc<Counters>]) -> Result<(), std::fmt::Error> {
+    let help = "Time from reading a request to having its answer ready; for UDP, of its whole batch sent";
+    let mut family =
+        encoder.encode_descriptor("request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for dialect in DIALECTS {
+        let mut sum = 0.0;
+        let mut buckets = [0; LATENCY_BUCKETS + 1];
+        for (seconds, counts) in counters.iter().filter(|of| of.dialect == dialect).map(|of| of.latency()) {
+            sum += seconds;
+            buckets.iter_mut().zip(counts).for_each(|(bucket, count)| *bucket += count);
+        }
+        let ends =
+            (0..LATENCY_BUCKETS).map(|bucket| bucket_nanos(bucket) as f64 / 1e9).chain([f64::INFINITY]);
+        let pairs: Vec<(f64, u64)> = ends.zip(buckets).collect();
+        let labels = [("dialect", dialect.name())];
+        family.encode_family(&labels)?.encode_histogram::<NoLabels>(
+            sum,
+            buckets.iter().sum(),
+            &pairs,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+/// A gauge or counter without labels: name, help, value.
+type Figure = (&'static str, &'static str, u64);
+
+fn gauges(encoder: &mut DescriptorEncoder<'_>, figures: &[Figure]) -> Result<(), std::fmt::Error> {
+    for (name, help, value) in figures {
+        let gauge = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
+        gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+    }
+    Ok(())
+}
+
+fn totals(encoder: &mut DescriptorEncoder<'_>, figures: &[Figure]) -> Result<(), std::fmt::Error> {
+    for (name, help, value) in figures {
+        let counter = ConstCounter::new(*value);
+        counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+    }
+    Ok(())
+}
+
+impl Sources {
+    fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let sum = self.node.totals();
+        let peers = [("v4", sum.v4_peers), ("v6", sum.v6_peers)];
+        let help = "Peers by address family; one client on both has two";
+        let mut family = encoder.encode_descriptor("peers", help, None, MetricType::Gauge)?;
+        for (name, count) in peers {
+            ConstGauge::new(i64::from(count)).encode(family.encode_family(&[("family", name)])?)?;
+        }
+        gauges(
+            encoder,
+            &[
+                ("swarms", "Swarms, with those that only keep a count of completions", sum.swarms.into()),
+                ("active_swarms", "Swarms with at least one peer", sum.active_swarms.into()),
+                ("seeders", "Seeders over all swarms, twins counted once", sum.seeders.into()),
+                (
+                    "leechers",
+                    "Leechers and partial seeds over all swarms, twins counted once",
+                    sum.leechers.into(),
+                ),
+                ("client_names", "Distinct client names and versions seen", self.node.clients.used().into()),
+            ],
+        )?;
+        let longest = ConstGauge::new(self.node.longest_sweep_nanos.load(Ordering::Relaxed) as f64 / 1e9);
+        let help = "Longest time that a slice of the sweep held a shard";
+        let unit = Some(&Unit::Seconds);
+        longest.encode(encoder.encode_descriptor("sweep_slice_max", help, unit, MetricType::Gauge)?)?;
+        totals(
+            encoder,
+            &[
+                (
+                    "expired_peers",
+                    "Peers forgotten because they fell silent",
+                    self.node.expired.load(Ordering::Relaxed),
+                ),
+                (
+                    "panics",
+                    "Announces that panicked; each is a bug",
+                    self.node.panics.load(Ordering::Relaxed),
+                ),
+            ],
+        )
+    }
+
+    /// Every limit on what strangers can grow, beside the figure that it limits.
+    fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let rules = self.node.rules();
+        gauges(
+            encoder,
+            &[
+                ("store_is_full", "1 while new torrents are refused", self.node.is_full().into()),
+                ("swarms_limit", "limits.swarms_max", rules.swarms_max.into()),
+                ("peers_limit", "limits.peers_max", rules.peers_max.into()),
+                ("peers_per_swarm_limit", "limits.peers_per_swarm_max", rules.peers_per_swarm_max.into()),
+                (
+                    "peers_per_address_and_swarm_limit",
+                    "limits.peers_per_address_and_swarm_max",
+                    rules.peers_per_address_and_swarm_max.into(),
+                ),
+                (
+                    "peers_per_address_limit",
+                    "limits.peers_per_address_max",
+                    rules.peers_per_address_max.into(),
+                ),
+                ("http_connections", "Open HTTP connections", self.http.connections.open().into()),
+                (
+                    "http_connections_limit",
+                    "limits.connections_max, as it holds",
+                    self.http.connections.open_max().into(),
+                ),
+            ],
+        )
+    }
+
+    fn system(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        counters: &[Arc<Counters>],
+    ) -> Result<(), std::fmt::Error> {
+        let sum = |read: fn(&Counters) -> u64| counters.iter().map(|of| read(of)).sum::<u64>();
+        totals(
+            encoder,
+            &[
+                (
+                    "udp_receive_drops",
+                    "Datagrams dropped because a socket's buffer was full",
+                    sum(|of| of.receive_drops.load(Ordering::Relaxed)),
+                ),
+                (
+                    "udp_send_failures",
+                    "Answers that the system would not send",
+                    sum(|of| of.send_failures.load(Ordering::Relaxed)),
+                ),
+                (
+                    "http_connections_refused",
+                    "Connections closed at once because of a limit",
+                    sum(|of| of.refused_connections.load(Ordering::Relaxed)),
+                ),
+            ],
+        )?;
+        let uptime = ConstGauge::new(self.node.uptime().as_secs_f64());
+        uptime.encode(encoder.encode_descriptor(
+            "uptime",
+            "Time since the start",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?)?;
+        if let Some(bytes) = crate::system::resident_bytes() {
+            let memory = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+            let help = "Resident memory of the process";
+            memory.encode(encoder.encode_descriptor(
+                "memory",
+                help,
+                Some(&Unit::Bytes),
+                MetricType::Gauge,
+            )?)?;
+        }
+        Ok(())
+    }
+}
