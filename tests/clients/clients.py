@@ -9,6 +9,8 @@ import importlib.metadata
 import json
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 from children import Child, Failure, tail, wait_until
 
@@ -158,54 +160,26 @@ class Transmission(Client):
 
 
 class Libtorrent(Client):
-    """A session of the Python bindings in this process, which tells us what it thinks of the tracker's answers."""
+    """A session of the Python bindings, which tells us what it thinks of the tracker's answers."""
 
     label = "libtorrent"
-    session = None
+    child = None
 
     @classmethod
     def version(cls):
         return importlib.metadata.version("libtorrent")
 
     def start(self, torrent_path, announce):
-        import libtorrent as lt
-
-        self.lt, self.alerts = lt, []
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        categories = lt.alert.category_t
-        self.session = lt.session(
-            {
-                # Trackers are asked from the address that is listened on, but peers are dialled from any.
-                "listen_interfaces": f"{host}:{self.port}",
-                "outgoing_interfaces": self.address,
-                "enable_dht": False,
-                "enable_lsd": False,
-                "enable_upnp": False,
-                "enable_natpmp": False,
-                "enable_incoming_utp": False,
-                "enable_outgoing_utp": False,
-                "stop_tracker_timeout": 1,
-                "alert_mask": categories.error_notification
-                | categories.status_notification
-                | categories.tracker_notification
-                | categories.connect_notification,
-            }
-        )
-        params = lt.add_torrent_params()
-        params.ti = lt.torrent_info(str(torrent_path))
-        params.save_path = str(self.data)
-        params.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
-        self.torrent = self.session.add_torrent(params)
+        program = Path(__file__).with_name("libtorrent_session.py")
+        command = [sys.executable, program, self.address, self.port, torrent_path, self.data]
+        self.child = Child(self.name, command, self.log, self.folder)
 
     def check(self):
-        """Collects the alerts; an error or a warning from a tracker fails the transfer."""
-        with open(self.log, "a", encoding="utf-8") as log:
-            for alert in self.session.pop_alerts():
-                self.alerts.append(_alert_facts(alert))
-                log.write(f"{alert.what()}: {alert.message()}\n")
-        for facts in self.alerts:
-            if facts["what"] in ("tracker_error", "tracker_warning", "scrape_failed", "listen_failed", "torrent_error"):
-                raise Failure(f"{self.name}: {facts['what']}: {facts['message']}")
+        """An error or a warning from the tracker fails the transfer."""
+        self.child.check()
+        for alert in self._alerts():
+            if alert["what"] in ("tracker_error", "tracker_warning", "scrape_failed", "listen_failed", "torrent_error"):
+                raise Failure(f"{self.name}: {alert['what']}: {alert['message']}")
 
     def confirm_start(self, is_leecher):
         """The tracker's first answer to the leecher holds the seeder and nobody else; to the seeder, nobody."""
@@ -215,33 +189,30 @@ class Libtorrent(Client):
 
     def confirm_complete(self, is_leecher):
         self._wait_for("torrent_finished")
-        self.torrent.scrape_tracker()
+        self.child.signal(signal.SIGUSR1)
         scraped = self._wait_for("scrape_reply")
         if (scraped["complete"], scraped["incomplete"]) != (2, 0):
             raise Failure(f"{self.name}: its own scrape says {scraped['message']}")
 
     def leave(self):
-        self.session.remove_torrent(self.torrent)
+        self.child.signal(signal.SIGINT)
 
     def close(self):
-        # The session ends when the last reference to it is gone; handles keep it alive.
-        self.torrent = self.session = None
+        if self.child:
+            self.child.kill()
 
     def _wait_for(self, what):
         def first():
-            return next((facts for facts in self.alerts if facts["what"] == what), None)
+            return next((alert for alert in self._alerts() if alert["what"] == what), None)
 
         wait_until(f"{self.name}: {what}_alert", lambda: None if first() else "not seen", 20, [self])
         return first()
 
-
-def _alert_facts(alert):
-    """What is needed of an alert, copied: the object is dead after the next call of pop_alerts."""
-    facts = {"what": alert.what().removesuffix("_alert"), "message": alert.message()}
-    for field in ("num_peers", "complete", "incomplete"):
-        if hasattr(alert, field):
-            facts[field] = getattr(alert, field)
-    return facts
+    def _alerts(self):
+        """The alerts so far: whole lines of the log that are JSON."""
+        text = self.log.read_text(errors="replace") if self.log.is_file() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def _first_line(*command):

@@ -10,6 +10,9 @@ use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::query::PeerForm;
 use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats};
 
+/// Empty lines before a request that are stepped over.
+const BLANK_LINES_MAX: usize = 2;
+
 /// One request, still in the bytes it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -62,14 +65,15 @@ impl HeadError {
 
 /// Reads the head at the start of `bytes`; answers it with its length, or `None` when more bytes are needed.
 pub fn decode_head(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HeadError> {
-    // Empty lines before a request are the rest of an older one's (RFC 9112, 2.2).
-    let blank = bytes.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
+    // An empty line before a request is forgiven (RFC 9112, 2.2); an endless row of them is not.
+    let blank = bytes.chunks_exact(2).take(BLANK_LINES_MAX).take_while(|pair| pair == b"\r\n").count() * 2;
     let Some(line_len) = memchr::memchr(b'\n', &bytes[blank..]) else {
         return if bytes.len() - blank > TARGET_BYTES_MAX + 32 {
             Err(HeadError::TargetTooLong)
         } else {
             // Tell what is not HTTP at once, not after ten seconds.
-            looks_like_http(&bytes[blank..]).then_some(None).ok_or(HeadError::Malformed)
+            let may_be_blank = bytes[blank..] == *b"\r" && blank < 2 * BLANK_LINES_MAX;
+            (may_be_blank || looks_like_http(&bytes[blank..])).then_some(None).ok_or(HeadError::Malformed)
         };
     };
     let line = bytes[blank..blank + line_len].strip_suffix(b"\r").ok_or(HeadError::Malformed)?;

@@ -33,6 +33,18 @@ fn pipelined_requests_are_read_one_by_one() {
     assert_eq!(good("\r\n\r\nGET /c HTTP/1.1\r\n\r\n").path, b"/c");
 }
 
+/// Found by fuzzing: half an empty line was taken for garbage; and empty lines without end were kept in memory.
+#[test]
+fn empty_lines_before_a_request_may_come_in_halves_but_not_without_end() {
+    let text = "\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+    for len in 0..text.len() {
+        assert_eq!(head(&text[..len]), Ok(None), "{len}");
+    }
+    assert_eq!(good(text).path, b"/");
+    assert_eq!(head(&"\r\n".repeat(3)), Err(HeadError::Malformed));
+    assert_eq!(head("\r\n\r\n\r"), Err(HeadError::Malformed));
+}
+
 #[test]
 fn keep_alive_follows_version_and_header() {
     assert!(good("GET / HTTP/1.1\r\n\r\n").keep_alive);

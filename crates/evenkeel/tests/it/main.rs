@@ -1,0 +1,24 @@
+//! The real program on ports of its own, asked as strangers ask it. One binary, so that it links once.
+//!
+//! * `rig`: starts and stops the program, and asks it over every dialect and family;
+//! * `announce`, `scrape`: one scenario for every dialect and family;
+//! * `udp`, `http`: what only one dialect has;
+//! * `hostile`: requests that no client sends, and floods;
+//! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
+//! * `lifecycle`: starting, failing to start, reloading, stopping;
+//! * `snapshots`: texts that users rely on: help, example configuration, metric names;
+//! * `tidy`: house rules that no lint can check.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod announce;
+mod bencode;
+mod hostile;
+mod http;
+mod lifecycle;
+mod pages;
+mod rig;
+mod scrape;
+mod snapshots;
+mod tidy;
+mod udp;
