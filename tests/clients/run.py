@@ -2,7 +2,8 @@
 
     tests/clients/install.sh                                      installs the clients (once)
     python3 tests/clients/run.py --check                          names what is missing
-    python3 tests/clients/run.py --evenkeel target/release/evenkeel [--times N] [--only NAME ...] [--report FILE.md]
+    python3 tests/clients/run.py --evenkeel target/release/evenkeel [--times N] [--only NAME ...]
+                                     [--resume FILE.json] [--report FILE.md]
     python3 tests/clients/run.py --list                           names the transfers
 
 Each transfer starts the tracker, a seeder and a leecher, each on an address of its own, inside a network namespace that
@@ -24,8 +25,11 @@ torrents), children.py (processes and deadlines).
 """
 
 import argparse
+import dataclasses
 import datetime
+import hashlib
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -38,7 +42,7 @@ from pathlib import Path
 import children
 import scrape
 from tracker import ADDRESSES
-from transfers import LEECHER, SEEDER, TRANSFERS, run
+from transfers import LEECHER, SEEDER, TRANSFERS, Result, run
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -89,6 +93,7 @@ def parse_arguments():
     parser.add_argument("--evenkeel", type=Path, metavar="PATH", help="the program to test")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each transfer is run in a row")
     parser.add_argument("--only", nargs="+", choices=[t.name for t in TRANSFERS], metavar="NAME")
+    parser.add_argument("--resume", type=Path, metavar="FILE.json", help="keep results here, and go on from there")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write a Markdown table of the results")
     parser.add_argument("--list", action="store_true", help="name the transfers")
     parser.add_argument("--check", action="store_true", help="name each missing program, and what to install")
@@ -141,19 +146,46 @@ def run_all(chosen, options):
     # An exception instead of sudden death, so that the children are ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = {transfer: [] for transfer in chosen}
+    earlier = recall(options) if options.resume else {}
     try:
         set_up_network()
         for transfer in chosen:
-            for _ in range(options.times):
+            results[transfer] = earlier.get(transfer.name, [])[: options.times]
+            while len(results[transfer]) < options.times:
                 result = run(transfer, options.evenkeel)
                 results[transfer].append(result)
                 print(describe(transfer, result), flush=True)
+                if options.resume:
+                    remember(options, results)
     finally:
         children.kill_all()
     if options.report:
         options.report.write_text(report(results, options.evenkeel))
     failed = sum(bool(result.failure) for runs in results.values() for result in runs)
     return finish(sum(map(len, results.values())) - failed, failed)
+
+
+def recall(options):
+    """The runs that were done with this very program, by the transfer's name."""
+    if not options.resume.is_file():
+        return {}
+    kept = json.loads(options.resume.read_text())
+    if kept["program"] != fingerprint(options.evenkeel):
+        return {}
+    return {name: [Result(**facts) for facts in runs] for name, runs in kept["runs"].items()}
+
+
+def remember(options, results):
+    runs = {transfer.name: [dataclasses.asdict(result) for result in runs] for transfer, runs in results.items()}
+    kept = {"program": fingerprint(options.evenkeel), "runs": runs}
+    # In one step, so that a kill in between leaves the old state.
+    new = options.resume.with_suffix(".new")
+    new.write_text(json.dumps(kept))
+    new.replace(options.resume)
+
+
+def fingerprint(program):
+    return hashlib.sha256(program.read_bytes()).hexdigest()
 
 
 def describe(transfer, result):

@@ -97,7 +97,9 @@ pub(crate) fn choose(
     out: &mut Handout<'_>,
 ) {
     let candidates = Candidates::of(swarm, asker, out);
-    random::draw(candidates.len(), asker.want, rng, scratch, |drawn| candidates.hand_out(drawn, out));
+    // Never more than the answer has room for: the draw is over all candidates, not over those that come first.
+    let want = asker.want.min(out.v4.len() + out.v6.len());
+    random::draw(candidates.len(), want, rng, scratch, |drawn| candidates.hand_out(drawn, out));
 }
 
 /// Everybody whom a caller may be given, numbered from 0: IPv4 peers, then IPv6 peers, the caller left out.

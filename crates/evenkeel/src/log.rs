@@ -57,9 +57,30 @@ where
     (tracing_subscriber::registry().with(filter).with(lines), LogHandle(handle))
 }
 
+/// Writes a line that a stranger caused, at level debug and not too often: logs are no way to fill a disk.
+pub(crate) fn peer_caused(line: std::fmt::Arguments<'_>) {
+    static GATE: RateLimited = RateLimited::new(10);
+    if tracing::enabled!(Level::DEBUG)
+        && let Some(suppressed) = GATE.admit(Instant::now())
+    {
+        tracing::debug!(suppressed, "{line}");
+    }
+}
+
+/// Replaces the backtrace that each panic prints by a line in the log, not too often: a bug that one kind of
+/// request triggers could be triggered by strangers a million times.
+pub(crate) fn quieten_panics() {
+    static GATE: RateLimited = RateLimited::new(1);
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(suppressed) = GATE.admit(Instant::now()) {
+            tracing::error!(suppressed, "panic, please report this bug: {panic}");
+        }
+    }));
+}
+
 /// Lets through at most so many lines in a second, for lines that peers can cause.
 #[derive(Debug)]
-pub struct RateLimited {
+pub(crate) struct RateLimited {
     per_second_max: u32,
     second: Mutex<Second>,
 }
@@ -73,12 +94,12 @@ struct Second {
 
 impl RateLimited {
     /// A gate for `per_second_max` lines.
-    pub const fn new(per_second_max: u32) -> Self {
+    const fn new(per_second_max: u32) -> Self {
         Self { per_second_max, second: Mutex::new(Second { since: None, lines: 0, suppressed: 0 }) }
     }
 
     /// Whether a line may be written now, and if so how many were suppressed since the last one that was.
-    pub fn admit(&self, now: Instant) -> Option<u64> {
+    fn admit(&self, now: Instant) -> Option<u64> {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over =
             second.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));

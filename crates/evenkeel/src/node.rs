@@ -271,3 +271,50 @@ impl Slot {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_wire::{Event, Key, PeerId};
+
+    fn ask(torrent: u8) -> Announce {
+        Announce {
+            info_hash: InfoHash([torrent; 20]),
+            peer_id: PeerId([1; 20]),
+            port: 6881,
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(0),
+            event: Event::Started,
+            numwant: None,
+            key: Key::NONE,
+        }
+    }
+
+    #[test]
+    fn after_a_panic_only_the_swarm_concerned_is_gone() {
+        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let mut worker = node.worker(Dialect::Http, 1);
+        let source = "192.0.2.1".parse().unwrap();
+        for torrent in 0..50 {
+            assert!(
+                node.announce(&mut worker, source, &ask(torrent), &mut Handout::new(&mut [], &mut []))
+                    .answer
+                    .is_ok()
+            );
+        }
+        let broken = InfoHash([7; 20]);
+        let slot = &node.slots[node.keys.place(&broken).shard()];
+        let outcome = node.recover(&mut lock(&slot.shard), &broken);
+        assert_eq!(outcome.answer, Err(Failure::Internal));
+        assert_eq!(node.panics.load(Ordering::Relaxed), 1);
+        for torrent in 0..50 {
+            let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;
+            assert_eq!(seeders, u32::from(torrent != 7), "{torrent}");
+        }
+        assert!(
+            node.announce(&mut worker, source, &ask(7), &mut Handout::new(&mut [], &mut [])).answer.is_ok()
+        );
+        assert_eq!(node.scrape(&broken).seeders, 1, "the next announce builds it again");
+    }
+}

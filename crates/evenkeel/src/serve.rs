@@ -18,7 +18,7 @@ use crate::config::{Config, Reload};
 use crate::counters::Dialect;
 use crate::listen::http::{Connections, Limits, Shared};
 use crate::listen::{self, Transport};
-use crate::log::LogHandle;
+use crate::log::{self, LogHandle};
 use crate::metrics::{self, Sources};
 use crate::node::{Node, Secrets};
 use crate::state::StateDir;
@@ -48,6 +48,7 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     let _entered = runtime.enter();
     // From here on a signal is noted, not deadly: who starts us may stop us at any moment.
     let signals = Signals::new()?;
+    log::quieten_panics();
     let files_max = system::raise_file_limit().context("cannot read the limit of open files")?;
     let sockets = Sockets::bind(&start.config)?;
     let tracker = Tracker::new(start, &sockets, files_max)?;
@@ -180,7 +181,7 @@ impl Tracker {
         let http = Arc::new(Shared {
             node: Arc::clone(&node),
             census: census::start(Arc::clone(&node))?,
-            connections: Connections::new(connections_max),
+            connections: Arc::new(Connections::new(connections_max)),
             limits: ArcSwap::from_pointee(limits(config)),
             landing_page: config.server.landing_page,
             announce_urls: banner.announce_urls(),

@@ -103,3 +103,30 @@ fn small_swarms_are_drawn_equally_often_too() {
     // Without replacement the sum is 119 x (1 - 50/120) = 69 on average, with a deviation near 9.
     assert!((30.0..110.0).contains(&chi_square), "chi-square {chi_square}");
 }
+
+/// A UDP answer over IPv6 has room for 66 peers, and clients ask for 200: the 66 must not be those stored first.
+#[test]
+fn what_an_answer_has_no_room_for_is_left_out_by_chance() {
+    let mut rig = Rig::new(8);
+    let endpoint = |number: u8| {
+        let mut bytes = [0x2A; 18];
+        bytes[7] = number;
+        Endpoint::V6(bytes)
+    };
+    for number in 0..150 {
+        rig.announce(endpoint(number), 0, &ask(b't', [number; 20]), Families::V6);
+    }
+    let mut drawn = [0_u32; 150];
+    let mut wanting = ask(b't', [200; 20]);
+    wanting.numwant = Some(200);
+    for _ in 0..2_000 {
+        let (_, peers) = rig.announce(endpoint(200), 0, &wanting, Families::V6);
+        assert_eq!(peers.len(), 66);
+        for peer in peers {
+            let Endpoint::V6(bytes) = peer else { panic!() };
+            drawn[usize::from(bytes[7])] += 1;
+        }
+    }
+    // 880 each, with a deviation of 22.
+    assert!(drawn.iter().all(|count| (770..990).contains(count)), "{drawn:?}");
+}

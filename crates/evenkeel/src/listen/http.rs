@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     /// Answers `/stats`.
     pub census: CensusHandle,
     /// Open connections, by address.
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
     /// Limits that a reload may change.
     pub limits: ArcSwap<Limits>,
     /// Whether `/` answers.
@@ -119,6 +119,6 @@ fn serve(shared: &Arc<Shared>, local: &Rc<RefCell<Local>>, stream: TcpStream, pe
     tokio::task::spawn_local(async move {
         // Whatever ends a connection (a reset, a timeout) is the peer's affair.
         connection::serve(&shared, &local, stream, peer).await.ok();
-        shared.connections.release(place);
+        drop(place);
     });
 }

@@ -22,6 +22,7 @@ use socket2::Socket;
 use self::batch::Batch;
 pub(crate) use self::batch::prepare;
 use crate::counters::add;
+use crate::log;
 use crate::node::{Node, Worker};
 
 /// How long a thread waits for a packet before it looks whether it shall stop.
@@ -80,6 +81,7 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], source: SocketAddr, o
     };
     if source.port() == 0 || !node.verify_connection_id(connection_id, ip) {
         worker.counters.count(Reason::ConnectionId);
+        log::peer_caused(format_args!("a UDP packet of {source} has a wrong or old connection id"));
         return 0;
     }
     match ask {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::rig::{Ask, Way, WAYS, start, start_with};
+use crate::rig::{Ask, WAYS, Way, start, start_with};
 
 const TORRENT: [u8; 20] = *b"\x00\xff torrent %&+=\n\x7f...";
 
@@ -13,13 +13,21 @@ fn the_life_of_a_swarm_is_the_same_over_every_dialect_and_family() {
         let torrent = [number; 20];
         let counts = |ask: &Ask| {
             let answer = program.announce(way, ask);
-            (answer.complete, answer.incomplete, answer.peers.iter().map(SocketAddr::port).collect::<Vec<_>>())
+            (
+                answer.complete,
+                answer.incomplete,
+                answer.peers.iter().map(SocketAddr::port).collect::<Vec<_>>(),
+            )
         };
         let (leecher, seeder) = (Ask::leecher(torrent, 1001), Ask::seeder(torrent, 1002));
         assert_eq!(counts(&leecher), (0, 1, vec![]), "{way:?}: alone, and not handed itself");
         assert_eq!(counts(&seeder), (1, 1, vec![1001]), "{way:?}");
         assert_eq!(counts(&leecher.event("")), (1, 1, vec![1002]), "{way:?}: update");
-        assert_eq!(counts(&leecher.event("paused")), (1, 1, vec![1002]), "{way:?}: a partial seed is incomplete");
+        assert_eq!(
+            counts(&leecher.event("paused")),
+            (1, 1, vec![1002]),
+            "{way:?}: a partial seed is incomplete"
+        );
         let done = Ask { left: 0, ..leecher.clone() };
         assert_eq!(counts(&done.event("completed")), (2, 0, vec![]), "{way:?}: no seeders for seeders");
         assert_eq!(program.scrape(way, &[torrent]), [(2, 1, 0)], "{way:?}");

@@ -60,16 +60,19 @@ pub(crate) fn start_in(folder: TempDir, config: &str) -> Program {
         let rest = &banner[banner.find(before)? + before.len()..];
         rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
     };
-    let port = port_after("http://127.0.0.1:").or_else(|| port_after("udp://127.0.0.1:")).unwrap();
+    // With a public name, only the URL of UDP holds the port.
+    let urls = ["announce    http://127.0.0.1:", "udp://127.0.0.1:", "udp://tracker.example.org:"];
+    let port = urls.into_iter().find_map(port_after).unwrap();
     let admin = port_after("metrics     http://127.0.0.1:").unwrap_or(0);
     Program { child, port, admin: SocketAddr::from(([127, 0, 0, 1], admin)), banner, folder }
 }
 
-/// The program, told to use `folder` and free ports.
+/// The program, told to use `folder` and free ports; flags override that.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-    command.env_clear().current_dir(folder).args(["--port", "0", "--state-dir", "state"]);
-    command.env("EVENKEEL_ADMIN__ADDRESS", "127.0.0.1:0").stdin(Stdio::null());
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command.env("EVENKEEL_SERVER__PORT", "0").env("EVENKEEL_ADMIN__ADDRESS", "127.0.0.1:0");
+    command.env("EVENKEEL_STATE_DIR", "state");
     command
 }
 
@@ -256,13 +259,17 @@ impl Program {
             assert_eq!(reply[..8], [0, 0, 0, 2, 9, 9, 9, 9]);
             let number = |bytes: &[u8]| u64::from(u32::from_be_bytes(bytes.try_into().unwrap()));
             let entries = reply[8..].chunks(12);
-            return entries.map(|entry| (number(&entry[..4]), number(&entry[4..8]), number(&entry[8..]))).collect();
+            return entries
+                .map(|entry| (number(&entry[..4]), number(&entry[4..8]), number(&entry[8..])))
+                .collect();
         }
         let query: Vec<String> = hashes.iter().map(|hash| format!("info_hash={}", escape(hash))).collect();
         let (status, body) = get(self.address(way), None, &format!("/scrape?{}", query.join("&")));
         assert_eq!(status, 200);
         let Value::Dictionary(mut root) = Value::read(&body) else { panic!() };
-        let Some(Value::Dictionary(files)) = root.remove(&b"files"[..]) else { panic!("{}", body.escape_ascii()) };
+        let Some(Value::Dictionary(files)) = root.remove(&b"files"[..]) else {
+            panic!("{}", body.escape_ascii())
+        };
         let number = |hash: &[u8; 20], key: &str| files[&hash[..]].number(key).unwrap();
         hashes
             .iter()
@@ -352,7 +359,9 @@ pub(crate) fn get(address: SocketAddr, headers: Option<&str>, target: &str) -> (
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers = headers.unwrap_or_default();
     stream
-        .write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes())
+        .write_all(
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
+        )
         .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::{Local, Shared, pages};
+use crate::log;
 
 /// A peer that does not take its answer for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,6 +169,11 @@ impl Connection<'_> {
     /// Appends the answer to something that is no request.
     fn refuse(&mut self, error: HeadError) {
         self.local.borrow().worker.counters.count(Reason::Head(error));
+        log::peer_caused(format_args!(
+            "an HTTP request of {} cannot be read: {}",
+            self.source,
+            error.status()
+        ));
         let framing = Framing { keep_alive: false, head_only: false };
         let status = error.status();
         http::write_answer(&mut self.out, status, "text/plain", status.as_bytes(), framing);

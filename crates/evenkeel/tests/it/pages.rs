@@ -1,0 +1,90 @@
+//! Pages for people and monitors.
+
+use crate::rig::{Ask, Way, get, start, start_with, wait_for};
+
+#[test]
+fn health_and_readiness_are_told() {
+    let program = start();
+    assert_eq!(program.get("/health"), (200, b"ok\n".to_vec()));
+    assert_eq!(program.get_admin("/ready"), (200, "ready\n".to_owned()));
+    assert_eq!(program.get_admin("/announce").0, 404, "the admin port is no tracker");
+}
+
+#[test]
+fn statistics_have_the_keys_and_lines_that_programs_read() {
+    let program = start();
+    let qbittorrent = |port| Ask { peer_id: *b"-qB4620-abcdefghijkl", ..Ask::seeder([1; 20], port) };
+    program.announce(Way::HttpV4, &qbittorrent(1001));
+    program.announce(Way::HttpV4, &Ask { left: 9, info_hash: [2; 20], ..qbittorrent(1001) });
+    program.announce(Way::HttpV6, &Ask { peer_id: *b"-<b>001-abcdefghijkl", ..Ask::leecher([1; 20], 1002) });
+    program.announce(Way::UdpV4, &Ask { peer_id: *b"-TR3000-abcdefghijkl", ..Ask::leecher([3; 20], 1003) });
+    program.announce(
+        Way::UdpV4,
+        &Ask { peer_id: *b"-TR3000-abcdefghijkl", ..Ask::leecher([3; 20], 1003) }.event("stopped"),
+    );
+    let json = "{\"torrents\":3,\"activeTorrents\":2,\"peersAll\":2,\"peersSeederOnly\":0,\"peersLeecherOnly\":1,\
+                \"peersSeederAndLeecher\":1,\"peersIPv4\":1,\"peersIPv6\":1,\"clients\":{\"qBittorrent\":{\"4.6.2\":1},\
+                \"unknown\":{\"-<b>001-\":1}},\"estimated\":false}\n";
+    let (status, body) = program.get("/stats.json");
+    assert_eq!((status, String::from_utf8(body).unwrap().as_str()), (200, json));
+    let (_, body) = get(program.address(Way::HttpV4), Some("Accept: application/json\r\n"), "/stats");
+    assert_eq!(String::from_utf8(body).unwrap(), json);
+
+    let (_, body) = program.get("/stats");
+    let html = String::from_utf8(body).unwrap();
+    let numbers: Vec<&str> = html
+        .lines()
+        .filter(|line| line.starts_with("<h1>") || line.starts_with("<h2>") || line.contains("Peers"))
+        .filter_map(|line| {
+            line[4..].split(|letter: char| !letter.is_ascii_digit()).find(|digits| !digits.is_empty())
+        })
+        .collect();
+    // The first number of the lines for IPv4 and IPv6 is the one of the name: readers look behind the colon.
+    assert_eq!(numbers, ["3", "2", "0", "1", "1", "4", "6"], "{html}");
+    assert!(
+        html.contains("<strong>unknown</strong> -&lt;b&gt;001- : 1"),
+        "what strangers send is escaped: {html}"
+    );
+}
+
+#[test]
+fn the_landing_page_names_the_urls_and_can_be_switched_off() {
+    let program = start_with("[server]\npublic_url = \"https://tracker.example.org\"\n");
+    let (status, body) = program.get("/");
+    let html = String::from_utf8(body).unwrap();
+    assert_eq!(status, 200);
+    assert!(html.contains("https://tracker.example.org/announce"), "{html}");
+    assert!(html.contains(&format!("udp://tracker.example.org:{}/announce", program.port)), "{html}");
+    assert!(program.banner.contains("https://tracker.example.org/announce"), "{}", program.banner);
+    let program = start_with("[server]\nlanding_page = false\n");
+    assert_eq!(program.get("/").0, 404);
+}
+
+#[test]
+fn metrics_count_every_request_once() {
+    let program = start();
+    program.announce(Way::HttpV4, &Ask::seeder([1; 20], 1001));
+    program.announce(Way::UdpV6, &Ask::leecher([1; 20], 1002));
+    program.scrape(Way::UdpV4, &[[1; 20], [2; 20]]);
+    program.scrape(Way::HttpV4, &[[1; 20], [2; 20]]);
+    program.get("/announce?port=1");
+    program.raw(b"nonsense\r\n\r\n");
+    for (labels, count) in [
+        ("dialect=\"http\",reason=\"announced\"", 1.0),
+        ("dialect=\"udp\",reason=\"announced\"", 1.0),
+        ("dialect=\"udp\",reason=\"connected\"", 2.0),
+        ("dialect=\"udp\",reason=\"scraped\"", 1.0),
+        ("dialect=\"http\",reason=\"scraped\"", 1.0),
+        ("dialect=\"http\",reason=\"failed_info_hash\"", 1.0),
+        ("dialect=\"http\",reason=\"head_malformed\"", 1.0),
+    ] {
+        assert_eq!(program.metric(&format!("evenkeel_requests_total{{{labels}}}")), count, "{labels}");
+    }
+    assert_eq!(program.metric("evenkeel_peers{family=\"v4\"}"), 1.0);
+    assert_eq!(program.metric("evenkeel_peers{family=\"v6\"}"), 1.0);
+    assert_eq!(program.metric("evenkeel_seeders"), 1.0);
+    assert_eq!(program.metric("evenkeel_panics_total"), 0.0);
+    wait_for("latencies", || {
+        (program.metric("evenkeel_request_duration_seconds_count{dialect=\"udp\"}") >= 4.0).then_some(())
+    });
+}

@@ -1,0 +1,35 @@
+# A convenience: everything here is one command that also works without just.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Runs the tracker with a state directory of its own below target/.
+dev *arguments:
+    cargo run --release -- serve --state-dir target/dev-state {{arguments}}
+
+# Passes all tests.
+test:
+    ./test.sh
+
+# Formats the code and applies what clippy can apply by itself.
+fix:
+    cargo fmt --all
+    cargo clippy --fix --allow-dirty --workspace --all-targets
+
+# Writes what is generated: the example configuration and the snapshots.
+generate:
+    cargo run -- config init --stdout > evenkeel.example.toml
+    INSTA_UPDATE=always cargo test -p evenkeel --test it snapshots
+
+# Checks licences, bans and sources of the dependencies (cargo install cargo-deny).
+deny:
+    cargo deny check licenses bans sources
+
+# Real clients, each transfer ten times in a row: 12 minutes. Stopped, it goes on where it was.
+prove-clients times="10":
+    scripts/prove_clients.sh {{times}}
+
+# Fuzzing, seconds for each target: 20 minutes each by default. Stopped, it goes on where it was.
+prove-fuzz seconds="1200":
+    scripts/prove_fuzz.sh {{seconds}}

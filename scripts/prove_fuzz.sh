@@ -1,0 +1,62 @@
+#!/bin/sh
+# Fuzzes every target for SECONDS (1,200 by default) and writes docs/proofs/fuzz.md. A target that was fuzzed at the
+# same sources is not fuzzed again: stopped, it goes on where it was. Needs cargo-fuzz (cargo install cargo-fuzz);
+# the pinned compiler is told to take the flags that libfuzzer needs.
+set -eu
+cd "$(dirname -- "$0")/.."
+seconds=${1:-1200}
+targets="http query udp shard"
+# What a target measures, as one hash: the pure crates, and the tests' modules that it runs.
+sources() {
+    wire=HEAD:crates/evenkeel-wire/src
+    core="HEAD:crates/evenkeel-core/src HEAD:crates/evenkeel-core/tests/core"
+    [ "$1" = shard ] || core=HEAD:crates/evenkeel-core/tests/core/fuzz.rs
+    # shellcheck disable=SC2086
+    git rev-parse $wire $core | sha256sum | cut -c1-12
+}
+if ! git diff --quiet HEAD -- crates/evenkeel-wire crates/evenkeel-core fuzz; then
+    echo "uncommitted changes in what is fuzzed: commit them first" >&2
+    exit 1
+fi
+done_dir=target/prove-fuzz
+mkdir -p "$done_dir"
+export RUSTC_BOOTSTRAP=1
+for target in $targets; do
+    name=$done_dir/$target-$(sources "$target")
+    [ -f "$name.done" ] && [ "$(cat "$name.done")" -ge "$seconds" ] && continue
+    mkdir -p "fuzz/work/$target"
+    echo "$target: $seconds s"
+    if (cd fuzz && cargo fuzz run "$target" "work/$target" "corpus/$target" -- \
+        -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=2048) >"$name.log" 2>&1; then
+        echo "$seconds" >"$name.done"
+    else
+        tail -n 30 "$name.log" >&2
+        echo "$target: the fuzzer found something; fuzz/artifacts/$target holds it" >&2
+        exit 1
+    fi
+done
+
+report=docs/proofs/fuzz.md
+{
+    echo "# Fuzzing"
+    echo
+    echo "* date: $(date -u '+%Y-%m-%d %H:%M') UTC"
+    echo "* commit: $(git rev-parse --short HEAD)"
+    echo "* machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r)"
+    echo
+    echo "libFuzzer with the address sanitizer. \`shard\` runs random operations on a shard beside a naive model and"
+    echo "compares them after each. \`sources\` is the hash of what a target runs: while it stands, so do the figures."
+    echo
+    echo "| target | sources | seconds | executions | edges covered | inputs kept | crashes |"
+    echo "|---|---|--:|--:|--:|--:|--:|"
+    for target in $targets; do
+        name=$done_dir/$target-$(sources "$target")
+        log=$name.log
+        last=$(grep -a 'DONE' "$log" | tail -n 1)
+        edges=$(echo "$last" | sed -n 's/.*cov: \([0-9]*\).*/\1/p')
+        kept=$(echo "$last" | sed -n 's/.*corp: \([0-9]*\).*/\1/p')
+        runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log" | tail -n 1)
+        echo "| $target | $(sources "$target") | $(cat "$name.done") | $runs | $edges | $kept | 0 |"
+    done
+} >"$report"
+cat "$report"

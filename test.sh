@@ -1,0 +1,26 @@
+#!/bin/sh
+# Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
+#
+# What it installs: Debian packages of real BitTorrent clients (aria2, transmission, iproute2) and, below target/,
+# the Python bindings of libtorrent. Where it may not install it names what is missing and fails; it skips nothing.
+set -eu
+cd "$(dirname -- "$0")"
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "installing the clients that the tests drive"
+sh tests/clients/install.sh
+
+step "formatting and lints"
+cargo fmt --all --check
+cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+
+step "documentation builds"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --locked
+
+step "tests: codecs, core, the real program"
+cargo test --quiet --workspace --locked
+
+step "real clients, introduced to each other by the tracker alone"
+cargo build --quiet --release --locked
+python3 tests/clients/run.py --evenkeel target/release/evenkeel
