@@ -71,7 +71,9 @@ struct Sockets {
 impl Sockets {
     fn bind(config: &Config) -> anyhow::Result<Self> {
         let workers = match config.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 if cfg!(target_os = "linux") => std::thread::available_parallelism().map_or(1, usize::from),
+            // Elsewhere sockets that share a port do not share its load.
+            0 => 1,
             workers => workers as usize,
         };
         let mut sockets = Self::bind_tracker(config, workers)?;

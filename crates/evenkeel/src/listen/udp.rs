@@ -126,6 +126,11 @@ fn answer_scrape(node: &Node, scrape: &Scrape, transaction: udp::Transaction, ou
     udp::write_scrape(out, transaction, &stats[..scrape.hashes().len()])
 }
 
+/// The fallback for other systems, compiled here too so that it stays sound.
+#[cfg(all(test, target_os = "linux"))]
+#[path = "udp/batch_portable.rs"]
+mod portable;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,4 +180,51 @@ mod tests {
         assert_eq!(worker.counters.of(Reason::ConnectionId), 1);
         assert_eq!(worker.counters.of(Reason::Failed(Failure::Action)), 1);
     }
+
+    /// One scenario for both ways of talking to the system.
+    macro_rules! echoes {
+        ($name:ident, $batch:ident) => {
+            #[test]
+            fn $name() {
+                for any in ["127.0.0.1:0", "[::1]:0"] {
+                    let address: SocketAddr = any.parse().unwrap();
+                    let server =
+                        crate::listen::bind(crate::listen::Transport::Udp, address, 1).unwrap().remove(0);
+                    super::$batch::prepare(&server, address.is_ipv6()).unwrap();
+                    let client = std::net::UdpSocket::bind(any).unwrap();
+                    client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+                    client.connect(crate::listen::local_address(&server).unwrap()).unwrap();
+                    let mut batch = super::$batch::Batch::new();
+                    assert!(batch.receive(&server).is_err(), "nothing is there, and nobody waits");
+                    for number in 1..=40 {
+                        client.send(&[number; 9]).unwrap();
+                    }
+                    let mut answered = 0;
+                    while answered < 40 {
+                        let mut waiting =
+                            [libc::pollfd { fd: server.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+                        super::$batch::wait(&mut waiting, 10_000).unwrap();
+                        let received = batch.receive(&server).unwrap();
+                        for at in 0..received {
+                            batch.answer(at, |packet, source, out| {
+                                assert_eq!((packet.len(), source), (9, client.local_addr().unwrap()));
+                                out[0] = packet[0];
+                                // Every fourth is not answered.
+                                usize::from(packet[0] % 4 != 0)
+                            });
+                        }
+                        assert_eq!((batch.send(&server), batch.take_drops()), (0, 0));
+                        answered += received;
+                    }
+                    let mut reply = [0; 10];
+                    for number in (1..=40).filter(|number| number % 4 != 0) {
+                        assert_eq!((client.recv(&mut reply).unwrap(), reply[0]), (1, number));
+                    }
+                }
+            }
+        };
+    }
+
+    echoes!(batches_are_answered_one_for_one, batch);
+    echoes!(single_datagrams_are_answered_one_for_one, portable);
 }
