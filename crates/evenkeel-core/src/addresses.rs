@@ -41,7 +41,8 @@ impl AddressTable {
 
     pub(crate) fn remove(&self, endpoint: &Endpoint) {
         for counter in self.counters(endpoint) {
-            counter.fetch_sub(1, Ordering::Relaxed);
+            // Never below zero: after a panic a peer may be taken out that was not yet counted.
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |peers| peers.checked_sub(1)).ok();
         }
     }
 

@@ -53,6 +53,10 @@ impl Shard {
             Some(at) => at,
             None if ask.event == Event::Stopped => return stopped(Stats::default(), cx),
             None if cx.store_is_full => return Outcome::failed(Failure::Full),
+            // Before anything is created: an address at its limit must not fill the store with empty swarms.
+            None if is_address_full(caller, cx) => {
+                return answer(Stats::default(), Reason::NotListedAddressLimit, cx);
+            }
             None => self.create(caller.place, ask.info_hash, now),
         };
         let mark = self.mark(caller, ask);
@@ -117,10 +121,10 @@ impl Shard {
 
     /// Whether a new peer's address has as many peers as it may.
     fn limit(&self, at: usize, asker: &Asker, caller: &Caller, cx: &Cx<'_>) -> Option<Reason> {
-        if asker.known.own.is_some() || asker.scope != Scope::Global && !cx.rules.limit_local_addresses {
+        if asker.known.own.is_some() || !is_limited(caller, cx) {
             return None;
         }
-        if cx.addresses.peers(&caller.endpoint) >= cx.rules.peers_per_address_max {
+        if is_address_full(caller, cx) {
             return Some(Reason::NotListedAddressLimit);
         }
         let max = cx.rules.peers_per_address_and_swarm_max as usize;
@@ -154,6 +158,16 @@ impl Shard {
             && !was_seeder(asker.is_v4, own)
             && !was_seeder(!asker.is_v4, twin)
     }
+}
+
+/// Whether the limits per address hold for the caller.
+fn is_limited(caller: &Caller, cx: &Cx<'_>) -> bool {
+    cx.rules.limit_local_addresses || Scope::of(&caller.endpoint) == Scope::Global
+}
+
+/// Whether the caller's address has as many peers in all swarms as it may.
+fn is_address_full(caller: &Caller, cx: &Cx<'_>) -> bool {
+    is_limited(caller, cx) && cx.addresses.peers(&caller.endpoint) >= cx.rules.peers_per_address_max
 }
 
 /// What the caller has and wants. Only a `left` of 0 makes a seeder: not to say is to lack something.

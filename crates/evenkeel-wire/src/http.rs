@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub head_only: bool,
     /// The connection stays open after the answer.
     pub keep_alive: bool,
+    /// HTTP/1.0: staying open must be said.
+    pub is_1_0: bool,
     /// What stands before the first `?`.
     pub path: &'a [u8],
     /// What stands after it; any bytes.
@@ -77,8 +79,7 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HeadErr
         };
     };
     let line = bytes[blank..blank + line_len].strip_suffix(b"\r").ok_or(HeadError::Malformed)?;
-    let (mut request, version_1_1) = decode_request_line(line)?;
-    request.keep_alive = version_1_1;
+    let mut request = decode_request_line(line)?;
 
     let headers_at = blank + line_len + 1;
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -103,16 +104,16 @@ fn looks_like_http(start: &[u8]) -> bool {
 
 /// The request line is read here and not by `httparse`, which wants UTF-8: a target may hold any bytes,
 /// since some clients send info hashes unescaped.
-fn decode_request_line(line: &[u8]) -> Result<(Request<'_>, bool), HeadError> {
+fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(HeadError::Malformed);
     };
-    let version_1_1 = match version {
-        b"HTTP/1.1" => true,
-        b"HTTP/1.0" => false,
+    let is_1_0 = match version {
+        b"HTTP/1.1" => false,
+        b"HTTP/1.0" => true,
         _ if version.starts_with(b"HTTP/") => return Err(HeadError::Version),
         _ => return Err(HeadError::Malformed),
     };
@@ -135,7 +136,7 @@ fn decode_request_line(line: &[u8]) -> Result<(Request<'_>, bool), HeadError> {
         Some(at) => (&target[..at], &target[at + 1..]),
         None => (target, &[][..]),
     };
-    Ok((Request { head_only, keep_alive: version_1_1, path, query, wants_json: false }, version_1_1))
+    Ok(Request { head_only, keep_alive: !is_1_0, is_1_0, path, query, wants_json: false })
 }
 
 /// A target is a path; the absolute form (`http://host/path`) must be taken too (RFC 9112, 3.2.2).
@@ -179,10 +180,20 @@ fn apply_headers(request: &mut Request<'_>, headers: &[httparse::Header<'_>]) ->
 /// Whether a connection stays open behind an answer, and whether the answer has its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
-    /// `false` adds `Connection: close`.
-    pub keep_alive: bool,
-    /// The body is announced but not sent.
-    pub head_only: bool,
+    connection: &'static [u8],
+    head_only: bool,
+}
+
+impl Framing {
+    /// As the request wants it.
+    pub fn of(request: &Request<'_>) -> Self {
+        let connection: &[u8] = match (request.keep_alive, request.is_1_0) {
+            (true, false) => b"",
+            (true, true) => b"Connection: keep-alive\r\n",
+            (false, _) => b"Connection: close\r\n",
+        };
+        Self { connection, head_only: request.head_only }
+    }
 }
 
 /// Appends a whole answer. `Content-Length` always, compression never: aria2 asks for none and breaks on it.
@@ -193,11 +204,23 @@ pub fn write_answer(out: &mut Vec<u8>, status: &str, content_type: &str, body: &
     out.extend_from_slice(content_type.as_bytes());
     out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
-    out.extend_from_slice(if framing.keep_alive { b"\r\n" } else { b"\r\nConnection: close\r\n" });
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(framing.connection);
     out.extend_from_slice(b"\r\n");
     if !framing.head_only {
         out.extend_from_slice(body);
     }
+}
+
+/// Appends the whole answer to something that is no request; the connection is closed behind it.
+pub fn write_refusal(out: &mut Vec<u8>, error: HeadError) {
+    let status = error.status();
+    let connection: &[u8] = match error {
+        // RFC 9110, 15.5.6: a refused method is answered with those that are not.
+        HeadError::Method => b"Allow: GET, HEAD\r\nConnection: close\r\n",
+        _ => b"Connection: close\r\n",
+    };
+    write_answer(out, status, "text/plain", status.as_bytes(), Framing { connection, head_only: false });
 }
 
 /// The peers of an announce answer, in wire form.

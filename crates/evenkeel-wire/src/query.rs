@@ -119,6 +119,10 @@ fn number(value: Option<&[u8]>) -> Result<Option<u64>, Failure> {
     if value.is_empty() {
         return Ok(None);
     }
+    // The largest number has 20 digits; of anything longer only the start was kept.
+    if value.len() > 20 {
+        return Err(Failure::Number);
+    }
     value
         .iter()
         .try_fold(0_u64, |sum, byte| {
@@ -256,9 +260,17 @@ mod tests {
     #[test]
     fn counters_that_overflow_are_negative_or_broken_are_refused() {
         for name in ["uploaded", "downloaded", "left"] {
-            for value in
-                ["18446744073709551616", "99999999999999999999999", "-1", "1.5", "1e3", "0x10", "a", "+1"]
-            {
+            for value in [
+                "000000000000000000000005",
+                "18446744073709551616",
+                "99999999999999999999999",
+                "-1",
+                "1.5",
+                "1e3",
+                "0x10",
+                "a",
+                "+1",
+            ] {
                 assert_eq!(with(&format!("&{name}={value}")), Err(Failure::Number), "{name}={value}");
             }
         }
@@ -270,6 +282,12 @@ mod tests {
         assert_eq!(with("").unwrap().left, None);
         assert_eq!(with("&left=").unwrap().left, None);
         assert_eq!(with("&left=0").unwrap().left, Some(0));
+    }
+
+    #[test]
+    fn names_of_parameters_are_not_decoded_and_a_second_question_mark_is_data() {
+        assert_eq!(scrape(b"info%5Fhash=aaaaaaaaaaaaaaaaaaaa"), Err(Failure::NoHashes));
+        assert_eq!(scrape(b"a=1?info_hash=aaaaaaaaaaaaaaaaaaaa"), Err(Failure::NoHashes));
     }
 
     #[test]
@@ -318,6 +336,7 @@ mod tests {
         let form = |extra: &str| announce(format!("{GOOD}{extra}").as_bytes()).unwrap().1;
         assert_eq!(form("&compact=1"), PeerForm::Compact);
         assert_eq!(form("&compact=1&no_peer_id=1"), PeerForm::Compact);
+        assert_eq!(form("&compact=2"), PeerForm::Compact);
         assert_eq!(form("&compact=0"), PeerForm::Dictionary);
         assert_eq!(form(""), PeerForm::Dictionary);
         assert_eq!(form("&no_peer_id=1"), PeerForm::DictionaryWithoutId);

@@ -17,6 +17,14 @@ pub(crate) struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+/// A URL for torrents.
+pub(crate) struct AnnounceUrl {
+    /// The address in it; `None` for a public name.
+    pub(crate) ip: Option<IpAddr>,
+    /// The whole of it.
+    pub(crate) text: String,
+}
+
 /// The lines to print.
 pub(crate) struct Banner {
     public_url: Option<PublicUrl>,
@@ -42,24 +50,30 @@ impl Banner {
     }
 
     /// URLs for torrents: of the public name when there is one, else of each local address.
-    pub(crate) fn announce_urls(&self) -> Vec<String> {
+    pub(crate) fn announce_urls(&self) -> Vec<AnnounceUrl> {
         if let Some(public) = &self.public_url {
-            let mut urls = vec![format!("{}/announce", public.as_str())];
+            let mut urls = vec![AnnounceUrl { ip: None, text: format!("{}/announce", public.as_str()) }];
             if let (Some(udp), false) = (self.bound.udp.first(), public.as_str().starts_with("udp:")) {
-                urls.push(format!("udp://{}:{}/announce", public.host(), udp.port()));
+                let text = format!("udp://{}:{}/announce", public.host(), udp.port());
+                urls.push(AnnounceUrl { ip: None, text });
             }
             return urls;
         }
-        let http = self.reached(&self.bound.http).map(|address| format!("http://{address}/announce"));
-        let udp = self.reached(&self.bound.udp).map(|address| format!("udp://{address}/announce"));
-        http.chain(udp).collect()
+        let url = |scheme: &'static str| {
+            move |address: SocketAddr| AnnounceUrl {
+                ip: Some(address.ip()),
+                text: format!("{scheme}://{address}/announce"),
+            }
+        };
+        let http = self.reached(&self.bound.http).map(url("http"));
+        http.chain(self.reached(&self.bound.udp).map(url("udp"))).collect()
     }
 
     /// Prints to standard output; somebody who closed it does not want to know.
     pub(crate) fn print(&self) -> io::Result<()> {
         let mut text = format!("evenkeel {} is ready\n", env!("CARGO_PKG_VERSION"));
         for (at, url) in self.announce_urls().iter().enumerate() {
-            line(&mut text, if at == 0 { "announce" } else { "" }, url);
+            line(&mut text, if at == 0 { "announce" } else { "" }, &url.text);
         }
         let stats = match &self.public_url {
             Some(public) if !public.as_str().starts_with("udp:") => Some(public.as_str().to_owned()),

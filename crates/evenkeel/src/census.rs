@@ -62,7 +62,8 @@ pub(crate) fn start(node: Arc<Node>) -> std::io::Result<CensusHandle> {
                 waiting.push(next);
             }
             let began = Instant::now();
-            let census = Arc::new(take(&node));
+            // After a panic nobody is answered, which reads as "try again".
+            let Some(census) = node.catch(|| Arc::new(take(&node))) else { continue };
             for answer in waiting {
                 // Whoever has hung up meanwhile wants no answer.
                 answer.send(Arc::clone(&census)).ok();

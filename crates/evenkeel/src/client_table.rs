@@ -15,7 +15,8 @@ pub(crate) struct ClientTable {
 }
 
 const SLOTS: usize = 8192;
-const USED_MAX: u32 = 4096;
+/// Names that are told apart at most.
+pub(crate) const USED_MAX: u32 = 4096;
 
 impl Default for ClientTable {
     fn default() -> Self {

@@ -74,3 +74,31 @@ pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
 pub(crate) fn is_family_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_family_is_gone_on_without() {
+        assert!(is_family_missing(&io::Error::from_raw_os_error(libc::EAFNOSUPPORT)));
+        assert!(is_family_missing(&io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)));
+        assert!(!is_family_missing(&io::Error::from_raw_os_error(libc::EADDRINUSE)));
+        assert!(!is_family_missing(&io::Error::from_raw_os_error(libc::EACCES)));
+    }
+
+    #[test]
+    fn an_address_that_somebody_has_is_refused_and_ours_is_shared() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let ours = bind(transport, ([127, 0, 0, 1], 0).into(), 3).unwrap();
+            let address = local_address(&ours[0]).unwrap();
+            assert!(ours.iter().all(|socket| local_address(socket).unwrap() == address));
+            // Without the exclusive look first, SO_REUSEPORT would let this succeed.
+            assert_eq!(
+                bind(transport, address, 1).unwrap_err().kind(),
+                io::ErrorKind::AddrInUse,
+                "{transport:?}"
+            );
+        }
+    }
+}

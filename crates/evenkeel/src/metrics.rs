@@ -146,11 +146,7 @@ impl Sources {
                     "Peers forgotten because they fell silent",
                     self.node.expired.load(Ordering::Relaxed),
                 ),
-                (
-                    "panics",
-                    "Announces that panicked; each is a bug",
-                    self.node.panics.load(Ordering::Relaxed),
-                ),
+                ("panics", "Requests that panicked; each is a bug", self.node.panics.load(Ordering::Relaxed)),
             ],
         )
     }
@@ -175,6 +171,7 @@ impl Sources {
                     "limits.peers_per_address_max",
                     rules.peers_per_address_max.into(),
                 ),
+                ("client_names_limit", "Names that are told apart", crate::client_table::USED_MAX.into()),
                 ("http_connections", "Open HTTP connections", self.http.connections.open().into()),
                 (
                     "http_connections_limit",

@@ -33,7 +33,7 @@ pub(crate) struct Node {
     /// Wall clock at the start, in seconds since 1970: connection ids outlive a restart.
     started_secs: u64,
     is_full: AtomicBool,
-    /// Announces and scrapes that panicked.
+    /// Requests that panicked.
     pub panics: AtomicU64,
     /// Longest time that a slice of the sweep held a shard, in nanoseconds.
     pub longest_sweep_nanos: AtomicU64,
@@ -138,8 +138,8 @@ impl Node {
         };
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
-        let outcome = catch_unwind(AssertUnwindSafe(|| shard.announce(&mut cx, &caller, ask, out)));
-        let outcome = outcome.unwrap_or_else(|_| self.recover(&mut shard, &ask.info_hash));
+        let outcome = self.catch(|| shard.announce(&mut cx, &caller, ask, out));
+        let outcome = outcome.unwrap_or_else(|| self.recover(&mut shard, &ask.info_hash));
         slot.publish(&shard.totals());
         drop(shard);
         worker.counters.count(outcome.reason);
@@ -222,13 +222,17 @@ impl Node {
         }
     }
 
+    /// Runs what a stranger's request leads to. A panic in it is counted, and ends nothing but that request; the
+    /// log has a line of it (`log::quieten_panics`).
+    pub(crate) fn catch<T>(&self, run: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(run));
+        self.panics.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
+        result.ok()
+    }
+
     /// After a panic: the swarm's state is in doubt, so it goes; the next announces build it again.
     fn recover(&self, shard: &mut Shard, info_hash: &InfoHash) -> Outcome {
-        if self.panics.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::error!(%info_hash, "an announce panicked; its swarm is dropped. Please report this bug");
-        }
-        let addresses = &self.addresses;
-        if catch_unwind(AssertUnwindSafe(|| shard.drop_swarm(info_hash, addresses))).is_err() {
+        if self.catch(|| shard.drop_swarm(info_hash, &self.addresses)).is_none() {
             *shard = Shard::new(self.keys);
         }
         Outcome { answer: Err(Failure::Internal), reason: Reason::Failed(Failure::Internal) }
@@ -307,7 +311,6 @@ mod tests {
         let slot = &node.slots[node.keys.place(&broken).shard()];
         let outcome = node.recover(&mut lock(&slot.shard), &broken);
         assert_eq!(outcome.answer, Err(Failure::Internal));
-        assert_eq!(node.panics.load(Ordering::Relaxed), 1);
         for torrent in 0..50 {
             let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;
             assert_eq!(seeders, u32::from(torrent != 7), "{torrent}");
@@ -316,5 +319,13 @@ mod tests {
             node.announce(&mut worker, source, &ask(7), &mut Handout::new(&mut [], &mut [])).answer.is_ok()
         );
         assert_eq!(node.scrape(&broken).seeders, 1, "the next announce builds it again");
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_request_and_is_counted() {
+        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        assert_eq!(node.catch(|| -> u8 { panic!("as a test") }), None);
+        assert_eq!(node.catch(|| 7), Some(7));
+        assert_eq!(node.panics.load(Ordering::Relaxed), 1);
     }
 }

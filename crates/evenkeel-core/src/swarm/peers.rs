@@ -110,6 +110,10 @@ pub(crate) struct Column<const N: usize> {
     ids: Option<Vec<PeerId>>,
 }
 
+/// Records of one fingerprint, port and software that the index knows. A client has one or two; somebody who
+/// announces the same from thousands of addresses must not make a chain of thousands: what is beyond has no twin.
+const SAME_TWIN_MAX: usize = 16;
+
 /// Where records are, for columns too long to scan.
 #[derive(Default)]
 struct Index {
@@ -147,8 +151,8 @@ impl<const N: usize> Column<N> {
 
     /// Where a record of the same client is, counted or not as asked; given for a record of the other family.
     ///
-    /// Same fingerprint, same port, same software: 48 bits that a client with two addresses shares with
-    /// itself, and hardly with anybody else.
+    /// Same fingerprint (16 bits of a keyed hash), same port, same software. Among clients of one kind that keep
+    /// their default port only the fingerprint tells: a false match may lower a count, and does nothing else.
     pub(crate) fn find_twin(&self, mark: Mark, port: [u8; 2], counted: bool) -> Option<usize> {
         let is_twin =
             |peer: &Peer<N>| peer.mark() == mark && peer.port() == port && peer.is_counted() == counted;
@@ -280,7 +284,10 @@ impl Index {
         let source = |at: &u32| source_hash(&peers[*at as usize].addr, keyed);
         self.by_source.insert_unique(source(&position), position, source);
         let twin = |at: &u32| twin_hash(peers[*at as usize].mark(), peers[*at as usize].port());
-        self.by_twin.insert_unique(twin(&position), position, twin);
+        let hash = twin(&position);
+        if self.by_twin.iter_hash(hash).take(SAME_TWIN_MAX).count() < SAME_TWIN_MAX {
+            self.by_twin.insert_unique(hash, position, twin);
+        }
     }
 
     fn remove<const N: usize>(&mut self, peers: &[Peer<N>], at: usize, keyed: &Keyed) {

@@ -11,8 +11,7 @@ pub(crate) fn http(data: &[u8]) {
     for short in (0..len).rev().take(64) {
         assert_eq!(decode_head(&data[..short]), Ok(None), "the first {short} of {len} bytes");
     }
-    let framing = Framing { keep_alive: request.keep_alive, head_only: request.head_only };
-    write_answer(&mut Vec::new(), "200 OK", "text/plain", request.path, framing);
+    write_answer(&mut Vec::new(), "200 OK", "text/plain", request.path, Framing::of(&request));
     queries(request.query);
 }
 

@@ -1,4 +1,4 @@
-//! The draws of the policy `random`, judged: every peer equally often, and every list on its own.
+//! The draws of the policy `random`, judged: every peer equally often, and every list on its own. And crowds.
 
 use evenkeel_wire::{Endpoint, Event};
 
@@ -129,4 +129,30 @@ fn what_an_answer_has_no_room_for_is_left_out_by_chance() {
     }
     // 880 each, with a deviation of 22.
     assert!(drawn.iter().all(|count| (770..990).contains(count)), "{drawn:?}");
+}
+
+/// Somebody announces one peer id from ten thousand addresses: each is counted, and all leave again.
+#[test]
+fn a_crowd_under_one_fingerprint_is_counted_and_forgotten() {
+    let mut rig = Rig::new(9);
+    let info_hash = evenkeel_wire::InfoHash([b't'; 20]);
+    let endpoint = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        Endpoint::V4([44, 1, high, low, 26, 225])
+    };
+    let same = ask(b't', [7; 20]);
+    for number in 0..10_000 {
+        rig.announce(endpoint(number), 0, &same, Families::V4);
+    }
+    assert_eq!(rig.shard.scrape(&info_hash).leechers, 10_000);
+    let mut v6 = [0x2A; 18];
+    v6[16..].copy_from_slice(&[26, 225]);
+    rig.announce(Endpoint::V6(v6), 0, &same, Families::V6);
+    assert_eq!(rig.shard.scrape(&info_hash).leechers, 10_000, "one of them is its twin");
+    let leave = evenkeel_wire::Announce { event: Event::Stopped, ..same };
+    for number in 0..10_000 {
+        rig.announce(endpoint(number), 0, &leave, Families::V4);
+    }
+    rig.announce(Endpoint::V6(v6), 0, &leave, Families::V6);
+    assert_eq!((rig.shard.scrape(&info_hash).leechers, rig.shard.totals().v4_peers), (0, 0));
 }

@@ -211,14 +211,33 @@ fn a_failure_says_when_to_come_back() {
 }
 
 #[test]
-fn head_only_answers_announce_the_length_they_leave_out() {
-    let answer = |keep_alive, head_only| {
+fn an_answer_says_what_becomes_of_the_connection() {
+    let answer = |request: &str| {
         let mut out = Vec::new();
-        write_answer(&mut out, "200 OK", "text/plain", b"abc", Framing { keep_alive, head_only });
+        write_answer(&mut out, "200 OK", "text/plain", b"abc", Framing::of(&good(request)));
         String::from_utf8(out).unwrap()
     };
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n";
-    assert_eq!(answer(true, false), format!("{head}\r\nabc"));
-    assert_eq!(answer(true, true), format!("{head}\r\n"));
-    assert_eq!(answer(false, false), format!("{head}Connection: close\r\n\r\nabc"));
+    assert_eq!(answer("GET / HTTP/1.1\r\n\r\n"), format!("{head}\r\nabc"));
+    assert_eq!(answer("HEAD / HTTP/1.1\r\n\r\n"), format!("{head}\r\n"), "the length of what is left out");
+    assert_eq!(answer("GET / HTTP/1.0\r\n\r\n"), format!("{head}Connection: close\r\n\r\nabc"));
+    assert_eq!(
+        answer("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+        format!("{head}Connection: keep-alive\r\n\r\nabc")
+    );
+}
+
+#[test]
+fn a_refusal_closes_and_names_the_methods_that_are_not_refused() {
+    let refusal = |error| {
+        let mut out = Vec::new();
+        write_refusal(&mut out, error);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        refusal(HeadError::Method),
+        "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain\r\nContent-Length: 22\r\n\
+         Allow: GET, HEAD\r\nConnection: close\r\n\r\n405 Method Not Allowed"
+    );
+    assert!(refusal(HeadError::Timeout).contains("\r\nConnection: close\r\n\r\n408 "));
 }

@@ -149,7 +149,7 @@ const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::
 settings! {
     /// Where peers reach the tracker.
     server: Server {
-        /// Port of HTTP (TCP) and of UDP. 0 takes any free port and logs which.
+        /// Port of HTTP (TCP) and of UDP. 0 takes any free port and prints which.
         port: u16 = number(6969, 0, 65_535), at Start;
         /// IP addresses to listen on. IPv4 and IPv6 have sockets of their own: "::" means IPv6 only.
         addresses: Vec<IpAddr> = Addresses(ANY), at Start;
@@ -170,7 +170,7 @@ settings! {
         /// Whether the admin port is open.
         enabled: bool = Switch(true), at Start;
         /// IP address and port. Nothing here asks for a password: keep it on loopback or behind a firewall.
-        /// Port 0 takes any free port and logs which.
+        /// Port 0 takes any free port and prints which.
         address: SocketAddr = Socket(ADMIN), at Start;
     }
     /// What a client is told.
@@ -187,8 +187,7 @@ settings! {
         /// Peers in a reply at most.
         numwant_max: u32 = bounded(rules::NUMWANT_MAX), at Reload;
         /// Whether peer ids are kept, for replies in dictionary form: 20 bytes of memory for each peer.
-        /// A change holds for peers that announce after it.
-        keep_peer_ids: bool = Switch(false), at Reload;
+        keep_peer_ids: bool = Switch(false), at Start;
     }
     /// What strangers can make grow, and how far.
     limits: Limits {

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 pub(crate) use self::connections::Connections;
+use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
 use crate::counters::add;
 use crate::node::{Node, Worker};
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     /// Whether `/` answers.
     pub landing_page: bool,
     /// Announce URLs for the landing page.
-    pub announce_urls: Vec<String>,
+    pub announce_urls: Vec<AnnounceUrl>,
     /// Turns true when the program stops.
     pub stopping: watch::Receiver<bool>,
 }

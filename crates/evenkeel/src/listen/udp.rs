@@ -7,6 +7,8 @@ mod batch;
 #[path = "udp/batch_portable.rs"]
 mod batch;
 
+mod wait;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -16,7 +18,7 @@ use std::time::Instant;
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
-use evenkeel_wire::{Announce, Scrape, Stats};
+use evenkeel_wire::{Announce, Failure, Scrape, Stats};
 use socket2::Socket;
 
 use self::batch::Batch;
@@ -36,7 +38,7 @@ pub(crate) fn run(node: &Node, mut worker: Worker, sockets: &[Socket], stop: &At
         .map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
         .collect();
     while !stop.load(Ordering::Relaxed) {
-        batch::wait(&mut waiting, WAIT_MILLIS)?;
+        wait::wait(&mut waiting, WAIT_MILLIS)?;
         for ((socket, waiting), batch) in sockets.iter().zip(&waiting).zip(&mut batches) {
             if waiting.revents != 0 {
                 serve_socket(node, &mut worker, socket, batch);
@@ -53,7 +55,13 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     let began = Instant::now();
     add(&worker.counters.receive_drops, batch.take_drops());
     for at in 0..received {
-        batch.answer(at, |packet, source, out| answer(node, worker, packet, source, out));
+        batch.answer(at, |packet, source, out| {
+            let answered = node.catch(|| answer(node, worker, packet, source, out));
+            answered.unwrap_or_else(|| {
+                worker.counters.count(Reason::Failed(Failure::Internal));
+                0
+            })
+        });
     }
     let unsent = batch.send(socket);
     add(&worker.counters.send_failures, unsent);
@@ -137,7 +145,6 @@ mod tests {
     use crate::counters::Dialect;
     use crate::node::Secrets;
     use evenkeel_core::Rules;
-    use evenkeel_wire::Failure;
     use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 
     const SOURCE: &str = "192.0.2.1:6881";
@@ -203,7 +210,7 @@ mod tests {
                     while answered < 40 {
                         let mut waiting =
                             [libc::pollfd { fd: server.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
-                        super::$batch::wait(&mut waiting, 10_000).unwrap();
+                        super::wait::wait(&mut waiting, 10_000).unwrap();
                         let received = batch.receive(&server).unwrap();
                         for at in 0..received {
                             batch.answer(at, |packet, source, out| {

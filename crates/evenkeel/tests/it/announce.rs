@@ -71,6 +71,21 @@ fn a_client_on_both_families_counts_once_even_over_two_dialects() {
 }
 
 #[test]
+fn a_partial_seed_that_wants_more_again_is_a_downloader_again() {
+    let program = start();
+    let downloaders = || {
+        let (_, body) = program.get(&format!("/scrape?info_hash={}", crate::rig::escape(&TORRENT)));
+        let text = String::from_utf8_lossy(&body).into_owned();
+        text.split("downloadersi").nth(1).unwrap().split('e').next().unwrap().to_owned()
+    };
+    let peer = Ask::leecher(TORRENT, 1001);
+    program.announce(Way::HttpV4, &peer.event("paused"));
+    assert_eq!(downloaders(), "0");
+    program.announce(Way::HttpV4, &peer.event(""));
+    assert_eq!(downloaders(), "1");
+}
+
+#[test]
 fn nobody_can_touch_another_endpoints_record() {
     let program = start();
     program.announce(Way::HttpV4, &Ask::seeder(TORRENT, 1001));

@@ -30,7 +30,7 @@ fn statistics_have_the_keys_and_lines_that_programs_read() {
     let (_, body) = get(program.address(Way::HttpV4), Some("Accept: application/json\r\n"), "/stats");
     assert_eq!(String::from_utf8(body).unwrap(), json);
 
-    let (_, body) = program.get("/stats");
+    let (_, body) = program.get("/stats?x");
     let html = String::from_utf8(body).unwrap();
     let numbers: Vec<&str> = html
         .lines()

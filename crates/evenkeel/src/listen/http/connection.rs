@@ -61,9 +61,10 @@ pub(super) async fn serve(
         let deadline = connection.deadline();
         tokio::select! {
             ready = timeout_at(deadline, stream.readable()) => match ready {
-                Ok(ready) => ready?,
-                Err(_) if connection.read.is_empty() => return close(stream).await,
-                Err(_) => {
+                // Somebody who always has another byte ready does not outrun the clock either.
+                Ok(ready) if Deadline::now() < deadline => ready?,
+                _ if connection.read.is_empty() => return close(stream).await,
+                _ => {
                     connection.refuse(HeadError::Timeout);
                     timeout(WRITE_TIMEOUT, stream.write_all(&connection.out)).await??;
                     return close(stream).await;
@@ -174,9 +175,7 @@ impl Connection<'_> {
             self.source,
             error.status()
         ));
-        let framing = Framing { keep_alive: false, head_only: false };
-        let status = error.status();
-        http::write_answer(&mut self.out, status, "text/plain", status.as_bytes(), framing);
+        http::write_refusal(&mut self.out, error);
     }
 }
 
@@ -188,7 +187,7 @@ async fn answer(
     request: Request<'_>,
     out: &mut Vec<u8>,
 ) {
-    let framing = Framing { keep_alive: request.keep_alive, head_only: request.head_only };
+    let framing = Framing::of(&request);
     match request.path {
         b"/announce" => {
             let local = &mut *local.borrow_mut();
@@ -207,7 +206,7 @@ async fn answer(
         }
         path => {
             // A page may wait for its figures: nothing of the thread's is borrowed meanwhile.
-            let page = pages::find(shared, path, request.wants_json).await;
+            let page = pages::find(shared, path, source, request.wants_json).await;
             let local = &mut *local.borrow_mut();
             if let Some(page) = page {
                 local.worker.counters.count(Reason::Page);

@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+use std::net::IpAddr;
+
+use evenkeel_core::Scope;
+use evenkeel_wire::Endpoint;
+
 use super::Shared;
 use crate::census::Census;
 
@@ -16,10 +21,10 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// The page at a path, if there is one.
-pub(super) async fn find(shared: &Shared, path: &[u8], wants_json: bool) -> Option<Page> {
+pub(super) async fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: bool) -> Option<Page> {
     match path {
         b"/health" => Some(page("text/plain", "ok\n".to_owned())),
-        b"/" if shared.landing_page => Some(page(HTML, landing(shared))),
+        b"/" if shared.landing_page => Some(page(HTML, landing(shared, source))),
         b"/stats.json" => Some(stats(shared, true).await),
         b"/stats" => Some(stats(shared, wants_json).await),
         _ => None,
@@ -113,10 +118,21 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn landing(shared: &Shared) -> String {
+/// The URLs are those that the reader can use: nobody on the internet learns of addresses inside a network.
+fn landing(shared: &Shared, source: IpAddr) -> String {
     let totals = shared.node.totals();
-    let urls: String =
-        shared.announce_urls.iter().map(|url| format!("<li><code>{}</code></li>\n", escaped(url))).collect();
+    let scope = |ip| Scope::of(&Endpoint::new(ip, 0));
+    let mut urls: String = shared
+        .announce_urls
+        .iter()
+        .filter(|url| url.ip.is_none_or(|ip| scope(source).may_learn(scope(ip))))
+        .map(|url| format!("<li><code>{}</code></li>\n", escaped(&url.text)))
+        .collect();
+    if urls.is_empty() {
+        urls.push_str(
+            "<li>(the operator has not said under which name the world reaches this tracker)</li>\n",
+        );
+    }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>BitTorrent tracker</title>\n<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;\

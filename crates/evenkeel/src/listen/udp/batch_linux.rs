@@ -44,19 +44,6 @@ pub(crate) fn prepare(socket: &Socket, is_v6: bool) -> io::Result<()> {
     }
 }
 
-/// Waits until one of the sockets can be read, or for `millis`.
-pub(super) fn wait(sockets: &mut [libc::pollfd], millis: i32) -> io::Result<()> {
-    // SAFETY: pointer and length are those of one slice.
-    let ready = unsafe { libc::poll(sockets.as_mut_ptr(), sockets.len() as libc::nfds_t, millis) };
-    if ready < 0 {
-        let error = io::Error::last_os_error();
-        sockets.iter_mut().for_each(|socket| socket.revents = 0);
-        // A signal that arrives meanwhile is no reason to stop serving.
-        return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
-    }
-    Ok(())
-}
-
 /// Buffers for the batches of one socket, allocated once.
 pub(super) struct Batch {
     slots: Box<[Slot; BATCH]>,
@@ -134,7 +121,7 @@ impl Batch {
             // SAFETY: zeroed above and written by the system.
             let header = unsafe { header.assume_init_ref() };
             slot.source_len = header.msg_hdr.msg_namelen;
-            // A datagram that did not fit is cut, and then fails to decode like any other wrong one.
+            // A datagram that did not fit is cut: what is missing is URL data or hashes beyond every limit.
             slot.request_len = (header.msg_len as usize).min(slot.request.len());
             let dropped = slot.keep_reply_source(&header.msg_hdr);
             if let Some(dropped) = dropped {

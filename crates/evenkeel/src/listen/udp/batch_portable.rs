@@ -13,18 +13,6 @@ pub(crate) fn prepare(_socket: &Socket, _is_v6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until one of the sockets can be read, or for `millis`.
-pub(super) fn wait(sockets: &mut [libc::pollfd], millis: i32) -> io::Result<()> {
-    // SAFETY: pointer and length are those of one slice.
-    let ready = unsafe { libc::poll(sockets.as_mut_ptr(), sockets.len() as libc::nfds_t, millis) };
-    if ready < 0 {
-        let error = io::Error::last_os_error();
-        sockets.iter_mut().for_each(|socket| socket.revents = 0);
-        return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
-    }
-    Ok(())
-}
-
 /// Buffers for one datagram.
 pub(super) struct Batch {
     source: Option<SocketAddr>,
