@@ -21,9 +21,12 @@ fi
 done_dir=target/prove-fuzz
 mkdir -p "$done_dir"
 export RUSTC_BOOTSTRAP=1
-for target in $targets; do
+(cd fuzz && cargo fuzz build)
+
+fuzz() {
+    target=$1
     name=$done_dir/$target-$(sources "$target")
-    [ -f "$name.done" ] && [ "$(cat "$name.done")" -ge "$seconds" ] && continue
+    if [ -f "$name.done" ] && [ "$(cat "$name.done")" -ge "$seconds" ]; then return 0; fi
     mkdir -p "fuzz/work/$target"
     echo "$target: $seconds s"
     if (cd fuzz && cargo fuzz run "$target" "work/$target" "corpus/$target" -- \
@@ -32,9 +35,19 @@ for target in $targets; do
     else
         tail -n 30 "$name.log" >&2
         echo "$target: the fuzzer found something; fuzz/artifacts/$target holds it" >&2
-        exit 1
+        return 1
     fi
-done
+}
+
+# Two at a time.
+fuzz http & first=$!
+fuzz shard & second=$!
+wait $first
+wait $second
+fuzz query & first=$!
+fuzz udp & second=$!
+wait $first
+wait $second
 
 report=docs/proofs/fuzz.md
 {

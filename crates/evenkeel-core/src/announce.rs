@@ -60,37 +60,39 @@ impl Shard {
             None => self.create(caller.place, ask.info_hash, now),
         };
         let mark = self.mark(caller, ask);
-        let known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
+        let mut known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
         if ask.event == Event::Stopped {
             self.forget(at, caller, known, cx);
             return stopped(self.swarm(at).stats, cx);
         }
 
-        let kind = kind(ask);
-        let asker = asker(caller, known, kind, ask, cx.rules);
+        let mut reason = Reason::Announced;
+        if known.own.is_none() {
+            reason = self.admit_peer(at, caller, cx, now);
+            if reason == Reason::AnnouncedAfterEviction {
+                // Records have moved.
+                known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
+            }
+        }
+        let asker = asker(caller, known, ask, cx.rules);
         // Before the caller is recorded, and without its old record: nobody is handed themselves.
         equilibrium::choose(self.swarm(at), &asker, cx.rng, cx.scratch, out);
 
+        let completes = self.completes(at, ask, &asker);
         let entry = Entry {
             endpoint: caller.endpoint,
-            kind,
+            kind: asker.kind,
             mark,
             id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
         };
-        let completes = self.completes(at, ask, &asker);
-        let reason = match (known.own, self.limit(at, &asker, caller, cx)) {
-            (Some(own), _) => {
-                self.change(at, |swarm, keys| swarm.refresh(own, entry, now, &keys.peer));
-                Reason::Announced
-            }
-            (None, Some(limit)) => limit,
-            (None, None) => {
-                let reason = self.make_room(at, cx, now);
+        match known.own {
+            Some(own) => self.change(at, |swarm, keys| swarm.refresh(own, entry, now, &keys.peer)),
+            None if is_listed(reason) => {
                 self.change(at, |swarm, keys| swarm.insert(entry, now, &keys.peer));
                 cx.addresses.add(&caller.endpoint);
-                reason
             }
-        };
+            None => {}
+        }
         if completes && is_listed(reason) {
             self.change(at, |swarm, _| swarm.stats.downloaded = swarm.stats.downloaded.saturating_add(1));
         }
@@ -119,22 +121,18 @@ impl Shard {
         }
     }
 
-    /// Whether a new peer's address has as many peers as it may.
-    fn limit(&self, at: usize, asker: &Asker, caller: &Caller, cx: &Cx<'_>) -> Option<Reason> {
-        if asker.known.own.is_some() || !is_limited(caller, cx) {
-            return None;
-        }
+    /// Whether a new peer is recorded: not if its address has as many as it may. When there is no room for another
+    /// one, the least recently announced peer makes some, before the newcomer is answered: what it is told holds.
+    fn admit_peer(&mut self, at: usize, caller: &Caller, cx: &mut Cx<'_>, now: Stamp) -> Reason {
         if is_address_full(caller, cx) {
-            return Some(Reason::NotListedAddressLimit);
+            return Reason::NotListedAddressLimit;
         }
-        let max = cx.rules.peers_per_address_and_swarm_max as usize;
-        let here = self.swarm(at).count_source(&caller.endpoint, &self.keys.peer, max);
-        (here >= max).then_some(Reason::NotListedSwarmLimit)
-    }
-
-    /// Evicts the least recently announced peer when there is no room for another one: before the newcomer is
-    /// answered, so that the counts it reads are those that hold.
-    fn make_room(&mut self, at: usize, cx: &mut Cx<'_>, now: Stamp) -> Reason {
+        if is_limited(caller, cx) {
+            let max = cx.rules.peers_per_address_and_swarm_max as usize;
+            if self.swarm(at).count_source(&caller.endpoint, &self.keys.peer, max) >= max {
+                return Reason::NotListedSwarmLimit;
+            }
+        }
         let max = if cx.store_is_full { 0 } else { cx.rules.peers_per_swarm_max as usize };
         let len = self.swarm(at).len();
         if len < max || len == 0 {
@@ -179,10 +177,10 @@ fn kind(ask: &Announce) -> Kind {
     }
 }
 
-fn asker(caller: &Caller, known: Known, kind: Kind, ask: &Announce, rules: &Rules) -> Asker {
+fn asker(caller: &Caller, known: Known, ask: &Announce, rules: &Rules) -> Asker {
     let want = ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize;
     let is_v4 = matches!(caller.endpoint, Endpoint::V4(_));
-    Asker { is_v4, known, kind, scope: Scope::of(&caller.endpoint), want }
+    Asker { is_v4, known, kind: kind(ask), scope: Scope::of(&caller.endpoint), want }
 }
 
 fn stopped(stats: Stats, cx: &mut Cx<'_>) -> Outcome {

@@ -127,8 +127,6 @@ impl Model {
             _ => Families::V6,
         };
         let own = self.position(torrent, endpoint);
-        let twin = self.position(torrent, self::endpoint(client, !is_v4));
-        let eligible = self.eligible(torrent, client, endpoint, kind, families);
         let source_count = self.count_source(torrent, endpoint);
         let len = self.records.iter().filter(|record| record.torrent == torrent).count();
 
@@ -138,33 +136,37 @@ impl Model {
             own.into_iter().for_each(|own| self.remove(own));
             return;
         }
+        let limit = self.rig.rules.peers_per_address_and_swarm_max as usize;
+        let is_limited = own.is_none() && Scope::of(&endpoint) == Scope::Global && source_count >= limit;
+        let is_evicting = own.is_none() && !is_limited && len >= self.rig.rules.peers_per_swarm_max as usize;
+        let expected = match (is_limited, is_evicting) {
+            (true, _) => Reason::NotListedSwarmLimit,
+            (_, true) => Reason::AnnouncedAfterEviction,
+            _ => Reason::Announced,
+        };
+        assert_eq!(outcome.reason, expected);
+        if is_evicting {
+            self.note_eviction(torrent);
+        }
+        // Who was evicted is not handed out, and is nobody's twin.
+        let eligible = self.eligible(torrent, client, endpoint, kind, families);
         let room = if families == Families::V6 { 66 } else { 200 };
         self.check_peers(&peers, &eligible, ask.numwant.unwrap_or(50).min(room));
+        if is_limited {
+            return;
+        }
 
-        let limit = self.rig.rules.peers_per_address_and_swarm_max as usize;
-        let is_limited = Scope::of(&endpoint) == Scope::Global && source_count >= limit;
+        let own = self.position(torrent, endpoint);
+        let twin = self.position(torrent, self::endpoint(client, !is_v4));
         let completes = event == Event::Completed
             && kind == Kind::Seeder
             && [own, twin].iter().flatten().all(|at| self.records[*at].kind != Kind::Seeder);
-        match own {
-            Some(own) => {
-                assert_eq!(outcome.reason, Reason::Announced);
-                self.refresh(own, kind);
-            }
-            None if is_limited => return assert_eq!(outcome.reason, Reason::NotListedSwarmLimit),
-            None => {
-                if len >= self.rig.rules.peers_per_swarm_max as usize {
-                    assert_eq!(outcome.reason, Reason::AnnouncedAfterEviction);
-                    self.note_eviction(torrent);
-                } else {
-                    assert_eq!(outcome.reason, Reason::Announced);
-                }
-                let last = self.rig.now.0;
-                self.records.push(Record { torrent, client, endpoint, kind, counted: true, last });
-                let inserted = self.records.len() - 1;
-                self.refresh(inserted, kind);
-            }
-        }
+        let at = own.unwrap_or_else(|| {
+            let last = self.rig.now.0;
+            self.records.push(Record { torrent, client, endpoint, kind, counted: true, last });
+            self.records.len() - 1
+        });
+        self.refresh(at, kind);
         self.downloaded[usize::from(torrent)] += u32::from(completes);
         assert_eq!(outcome.answer.unwrap().stats, self.stats(torrent));
     }
