@@ -216,3 +216,26 @@ fn what_is_not_answerable_gets_a_status_and_a_close() {
         assert!(answer.contains("Connection: close"), "{request:?}");
     }
 }
+
+#[test]
+fn figures_of_traffic_change_no_answer() {
+    let program = start();
+    let most = u64::MAX;
+    let query = Ask::leecher(TORRENT, 1001)
+        .query()
+        .replace("uploaded=0", &format!("uploaded={most}"))
+        .replace("downloaded=0", &format!("downloaded={most}"));
+    let (_, body) = program.get(&format!("/announce?{query}&compact=1"));
+    assert_eq!(Value::read(&body).number("incomplete"), Some(1));
+    assert_eq!(program.scrape(Way::HttpV4, &[TORRENT]), [(0, 0, 1)]);
+}
+
+#[test]
+fn an_upgrade_is_an_ordinary_get() {
+    let program = start();
+    let answer = program.raw(
+        b"GET /health HTTP/1.1\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
+}
