@@ -7,6 +7,25 @@
 //!
 //! No BEP describes this dialect; the reference is the npm package `bittorrent-tracker`. Info hashes, peer ids
 //! and offer ids are strings of 20 characters from U+0000 to U+00FF, one for each byte.
+//!
+//! ```no_run
+//! use evenkeel_client::ws::{Answer, Offer, OfferId, Relay, Session};
+//! use evenkeel_client::{Announce, Client, Error};
+//!
+//! # async fn wait_for_peers(me: Announce) -> Result<(), Error> {
+//! let (session, mut relays) = Session::connect(&Client::new(), "wss://tracker.example").await?;
+//! let offer = Offer { id: OfferId::random()?, json: r#"{"type":"offer","sdp":"..."}"#.into() };
+//! let response = session.announce(&me, &[offer]).await?;
+//! println!("{:?} seeders", response.seeders);
+//! while let Some(relay) = relays.recv().await {
+//!     if let Relay::Offer { info_hash, peer_id: to_peer_id, offer_id, json: _ } = relay {
+//!         let json = r#"{"type":"answer","sdp":"..."}"#.into(); // made from the offer by WebRTC
+//!         session.answer(&Answer { info_hash, peer_id: me.peer_id, to_peer_id, offer_id, json }).await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod driver;
 mod message;
