@@ -1,0 +1,51 @@
+//! Announces a peer that has nothing and prints what the tracker says.
+//!
+//! `cargo run -p evenkeel-client --example announce -- <announce URL> <info hash in hex>`
+
+use std::time::Duration;
+
+use evenkeel_client::{Announce, Client, Event, InfoHash, Key, PeerId};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(url), Some(hash)) = (args.next(), args.next()) else {
+        return Err("usage: announce <announce URL> <info hash in hex>".into());
+    };
+    let client = Client::builder().udp_tries(2).deadline(Duration::from_secs(60)).build()?;
+    let tracker = client.tracker(&url)?;
+    let mut announce = Announce {
+        info_hash: InfoHash(from_hex(&hash).ok_or("an info hash is 40 hex digits")?),
+        peer_id: PeerId(*b"-EK0001-example00000"),
+        port: 6881,
+        uploaded: 0,
+        downloaded: 0,
+        left: Some(1),
+        event: Event::Started,
+        numwant: Some(50),
+        key: Key::NONE,
+    };
+    match tracker.announce(&announce).await {
+        Ok(response) => {
+            // Whoever leaves says so, or the tracker hands out a peer that nobody can reach.
+            announce.event = Event::Stopped;
+            tracker.announce(&announce).await?;
+            println!("{tracker}: {response:#?}");
+            Ok(())
+        }
+        Err(error) if error.is_retryable() => Err(format!("{tracker}: {error} (worth another try)").into()),
+        Err(error) => Err(format!("{tracker}: {error}").into()),
+    }
+}
+
+fn from_hex(text: &str) -> Option<[u8; 20]> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; 20];
+    if digits.len() != 40 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
