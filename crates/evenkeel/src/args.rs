@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::Level;
 
+use crate::ask::probe::ProbeArgs;
+use crate::ask::{AnnounceArgs, ScrapeArgs};
 use crate::config::LEVELS;
 
 /// A BitTorrent tracker: HTTP and UDP on one swarm store.
@@ -30,6 +32,16 @@ pub(crate) enum Command {
     /// Checks, shows or writes a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Announces a peer to a tracker, prints the answer, and takes the peer out again.
+    Announce(AnnounceArgs),
+    /// Prints how many seeders, leechers and downloads a tracker knows of torrents.
+    Scrape(ScrapeArgs),
+    /// Checks that peers find each other through a tracker; status 1 if they do not.
+    Probe(ProbeArgs),
+    /// Checks that the tracker on this machine is alive; status 1 if it is not.
+    Health(Flags),
+    /// Prints the DNS record that tells clients where the tracker is (BEP 34).
+    DnsRecord(Flags),
     /// Prints completions for a shell.
     Completions {
         /// The shell.

@@ -14,11 +14,14 @@ use crate::state::StateDir;
 
 mod admin;
 pub mod args;
+mod ask;
 mod banner;
 mod census;
 mod client_table;
 pub mod config;
 mod counters;
+mod dns_record;
+mod health;
 mod listen;
 pub mod log;
 mod metrics;
@@ -28,20 +31,38 @@ pub mod state;
 mod sweeper;
 mod system;
 
+/// How a command ended that did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Well,
+    /// What was asked about is not.
+    Unwell,
+}
+
 /// Does what the command line asks for.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    match args.command.unwrap_or(Command::Serve(args.flags)) {
+pub fn run(args: Args) -> anyhow::Result<Verdict> {
+    let done: anyhow::Result<()> = match args.command.unwrap_or(Command::Serve(args.flags)) {
         Command::Serve(flags) => serve(flags),
         Command::Config(ConfigCommand::Check(flags)) => Ok(load(flags).map(drop)?),
         Command::Config(ConfigCommand::Show(flags)) => print(&config::show(&load(flags)?.1)),
         Command::Config(ConfigCommand::Init { stdout: true, .. }) => print(&config::example()),
         Command::Config(ConfigCommand::Init { stdout: false, path }) => init(&path),
+        Command::Probe(args) => {
+            let (text, verdict) = ask::probe::probe(&args)?;
+            return print(&text).map(|()| verdict);
+        }
+        Command::Announce(args) => print(&ask::announce(&args)?),
+        Command::Scrape(args) => print(&ask::scrape(&args)?),
+        Command::Health(flags) => health::check(&load(flags)?.1),
+        Command::DnsRecord(flags) => print(&dns_record::record(&load(flags)?.1)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "evenkeel", &mut script);
             print(&String::from_utf8(script)?)
         }
-    }
+    };
+    done.map(|()| Verdict::Well)
 }
 
 fn load(flags: Flags) -> Result<(Reload, config::Config), config::Error> {

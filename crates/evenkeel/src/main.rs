@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use evenkeel::Verdict;
 use evenkeel::args::Args;
 
 /// The system's allocator keeps what a shrinking swarm gives back; this one returns it.
@@ -14,7 +15,8 @@ const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     match evenkeel::run(Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Verdict::Well) => ExitCode::SUCCESS,
+        Ok(Verdict::Unwell) => ExitCode::FAILURE,
         Err(error) => {
             // Errors of this program name their sources in their own sentence.
             eprintln!("evenkeel: {error:#}");

@@ -2,6 +2,7 @@
 //!
 //! * `rig`: starts and stops the program, and asks it over every dialect and family;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
+//! * `ask`: the commands that ask a tracker;
 //! * `udp`, `http`: what only one dialect has;
 //! * `hostile`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
@@ -12,6 +13,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod announce;
+mod ask;
 mod bencode;
 mod hostile;
 mod http;
