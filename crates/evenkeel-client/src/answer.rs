@@ -101,6 +101,16 @@ pub(crate) fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// Twenty bytes written as characters of the same numbers (WebTorrent).
+pub(crate) fn twenty(text: &str) -> Option<[u8; 20]> {
+    let mut chars = text.chars().map(u8::try_from);
+    let mut bytes = [0; 20];
+    for byte in &mut bytes {
+        *byte = chars.next()?.ok()?;
+    }
+    chars.next().is_none().then_some(bytes)
+}
+
 /// What HTTP and WebTorrent call an event; a regular announce has none.
 pub(crate) fn event_text(event: Event) -> Option<&'static str> {
     match event {

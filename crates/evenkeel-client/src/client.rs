@@ -176,7 +176,8 @@ impl ClientBuilder {
     }
 
     /// How often a UDP request is sent before [`Error::Timeout`]; default 9, the last of which waits 3,840 s
-    /// (BEP 15). 0 counts as 1.
+    /// (BEP 15). 0 counts as 1. An address that the system calls unreachable is not tried again, and when none
+    /// is left the answer is [`Error::Io`] at once.
     pub fn udp_tries(mut self, tries: u32) -> Self {
         self.settings.udp_tries = tries.max(1);
         self

@@ -60,7 +60,7 @@ pub enum Error {
         interval: Option<Duration>,
     },
     /// The HTTP status is neither 200 nor a redirect that was followed.
-    #[error("the tracker answered with HTTP status {code}{}", reason.as_ref().map_or(String::new(), |reason| format!(": {reason}")))]
+    #[error("the tracker answered with HTTP status {code}{}", after_colon(reason.as_deref()))]
     #[non_exhaustive]
     Status {
         /// The status code.
@@ -89,6 +89,10 @@ pub enum Error {
     /// The tracker closed the WebSocket, or the session ended after an earlier error.
     #[error("the tracker closed the connection")]
     Closed,
+}
+
+fn after_colon(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
 impl Error {

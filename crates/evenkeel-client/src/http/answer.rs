@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evenkeel_wire::{Endpoint, InfoHash, PeerId, Retry};
 
-use crate::answer::{count, stats};
+use crate::answer::{count, stats, twenty};
 use crate::bencode::Value;
 use crate::{AnnounceResponse, Error, Peer, ScrapeResponse};
 
@@ -37,9 +37,7 @@ pub(super) fn scrape(body: &[u8], asked: &[InfoHash]) -> Result<ScrapeResponse, 
     let files = answer.get("files").and_then(Value::entries).ok_or(Error::Malformed("no files"))?;
     let mut response = ScrapeResponse::default();
     for (key, file) in files {
-        let Ok(info_hash) = <[u8; 20]>::try_from(*key).map(InfoHash) else {
-            return Err(Error::Malformed("an info hash is not 20 bytes"));
-        };
+        let info_hash = info_hash(key).ok_or(Error::Malformed("an info hash is not 20 bytes"))?;
         let number = |key: &str| file.get(key).and_then(Value::number);
         if asked.contains(&info_hash) {
             let counts = stats(
@@ -57,6 +55,12 @@ pub(super) fn scrape(body: &[u8], asked: &[InfoHash]) -> Result<ScrapeResponse, 
         .and_then(Value::number)
         .map(Duration::from_secs);
     Ok(response)
+}
+
+/// The npm package `bittorrent-tracker` writes the bytes of a key as UTF-8 characters of the same numbers.
+fn info_hash(key: &[u8]) -> Option<InfoHash> {
+    let bytes = key.try_into().ok().or_else(|| std::str::from_utf8(key).ok().and_then(twenty));
+    bytes.map(InfoHash)
 }
 
 /// The text of a failure, in a body of which nothing else is expected.

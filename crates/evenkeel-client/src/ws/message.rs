@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::driver::Expect;
 use super::{Answer, Offer, OfferId, Relay};
-use crate::answer::{count, event_text, stats};
+use crate::answer::{count, event_text, stats, twenty};
 use crate::{AnnounceResponse, Error, ScrapeResponse};
 
 #[derive(Serialize)]
@@ -215,15 +215,6 @@ fn raw(json: &str) -> Result<&RawValue, Error> {
 /// One character for each byte.
 fn latin1(bytes: &[u8; 20]) -> String {
     bytes.iter().copied().map(char::from).collect()
-}
-
-fn twenty(text: &str) -> Option<[u8; 20]> {
-    let mut chars = text.chars().map(u8::try_from);
-    let mut bytes = [0; 20];
-    for byte in &mut bytes {
-        *byte = chars.next()?.ok()?;
-    }
-    chars.next().is_none().then_some(bytes)
 }
 
 #[cfg(test)]

@@ -365,3 +365,22 @@ async fn requests_at_the_same_time_do_not_share_a_socket() {
     answered(first).await;
     answered(second).await;
 }
+
+#[test]
+fn a_client_may_outlive_the_runtime_that_it_was_used_in() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tracker = Client::new().tracker(&format!("udp://{}", socket.local_addr().unwrap())).unwrap();
+    let fake = std::thread::spawn(move || {
+        for (action, body) in [(CONNECT, &[1; 8][..]), (ANNOUNCE, &BODY)].into_iter().cycle().take(4) {
+            let mut bytes = [0; 4096];
+            let (_, from) = socket.recv_from(&mut bytes).unwrap();
+            let transaction = u32::from_be_bytes(bytes[12..16].try_into().unwrap());
+            socket.send_to(&reply(action, transaction, body), from).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { answered(asks(&tracker)).await });
+    }
+    fake.join().unwrap();
+}

@@ -124,6 +124,13 @@ fn a_scrape_holds_what_was_asked_for() {
 }
 
 #[test]
+fn a_hash_that_was_written_as_text_is_still_the_hash() {
+    let body = [b"d5:filesd40:", "\u{ab}".repeat(20).as_bytes(), b"d8:completei1eeee"].concat();
+    let hash = InfoHash([0xAB; 20]);
+    assert_eq!(scrape(&body, &[hash]).unwrap().get(hash).unwrap().seeders, 1);
+}
+
+#[test]
 fn a_scrape_without_files_or_with_a_short_hash_is_malformed() {
     for body in [&b"de"[..], b"d5:filesle", b"d5:filesd3:abcdeee", b"d5:filesi1ee"] {
         assert!(matches!(scrape(body, &[]), Err(Error::Malformed(_))), "{}", body.escape_ascii());
