@@ -139,7 +139,8 @@ fn peer_id() -> anyhow::Result<PeerId> {
 fn announced_text(answers: &[(InfoHash, AnnounceResponse)]) -> String {
     let mut text = String::new();
     for (info_hash, answer) in answers {
-        let count = |count: Option<u32>| count.map_or_else(|| "not said".to_owned(), |count| count.to_string());
+        let count =
+            |count: Option<u32>| count.map_or_else(|| "not said".to_owned(), |count| count.to_string());
         let mut line = |name: &str, value: &str| {
             let written = writeln!(text, "{name:<12}{}", printable(value));
             debug_assert!(written.is_ok(), "a String takes any text");
