@@ -27,6 +27,7 @@ pub mod log;
 mod metrics;
 mod node;
 pub mod serve;
+mod sockets;
 pub mod state;
 mod sweeper;
 mod system;

@@ -1,0 +1,127 @@
+//! Binds every socket of the program.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, anyhow};
+use socket2::Socket;
+
+use crate::banner::Addresses;
+use crate::config::Config;
+use crate::listen::{self, Transport};
+
+/// All sockets, bound before anything else happens: a port that is taken ends the program with one sentence.
+pub(crate) struct Sockets {
+    /// For each address, one socket for each worker.
+    pub(crate) http: Vec<Vec<Socket>>,
+    /// The same for UDP.
+    pub(crate) udp: Vec<Vec<Socket>>,
+    pub(crate) admin: Option<TcpListener>,
+    pub(crate) workers: usize,
+}
+
+impl Sockets {
+    /// Binds all that the configuration names.
+    pub(crate) fn bind(config: &Config) -> anyhow::Result<Self> {
+        let workers = match config.server.workers {
+            0 if cfg!(target_os = "linux") => std::thread::available_parallelism().map_or(1, usize::from),
+            // Elsewhere sockets that share a port do not share its load.
+            0 => 1,
+            workers => workers as usize,
+        };
+        let mut sockets = Self::bind_tracker(config, workers)?;
+        if sockets.http.is_empty() && sockets.udp.is_empty() {
+            return Err(anyhow!("none of server.addresses can be listened on"));
+        }
+        if config.admin.enabled {
+            let address = config.admin.address;
+            let listener = TcpListener::bind(address)
+                .with_context(|| format!("cannot listen on {address} for the admin port (admin.address)"))?;
+            listener.set_nonblocking(true)?;
+            sockets.admin = Some(listener);
+        }
+        Ok(sockets)
+    }
+
+    /// With port 0 all sockets get the same free port; where one of them is taken for another socket, another
+    /// is tried.
+    fn bind_tracker(config: &Config, workers: usize) -> anyhow::Result<Self> {
+        const TRIES: usize = 16;
+        let mut tried = Self::bind_once(config, workers);
+        for _ in 1..TRIES {
+            if config.server.port != 0 || tried.is_ok() {
+                break;
+            }
+            tried = Self::bind_once(config, workers);
+        }
+        tried
+    }
+
+    fn bind_once(config: &Config, workers: usize) -> anyhow::Result<Self> {
+        let mut sockets = Self { http: Vec::new(), udp: Vec::new(), admin: None, workers };
+        let mut port = config.server.port;
+        for ip in &config.server.addresses {
+            if config.server.http
+                && let Some(bound) = bind(Transport::Tcp, SocketAddr::new(*ip, port), workers)?
+            {
+                port = listen::local_address(&bound[0])?.port();
+                sockets.http.push(bound);
+            }
+            if config.server.udp
+                && let Some(bound) = bind(Transport::Udp, SocketAddr::new(*ip, port), workers)?
+            {
+                port = listen::local_address(&bound[0])?.port();
+                bound.iter().try_for_each(|socket| prepare_udp(socket, ip.is_ipv6(), config))?;
+                sockets.udp.push(bound);
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// Addresses of HTTP, UDP and the admin port.
+    pub(crate) fn addresses(&self) -> std::io::Result<Addresses> {
+        let of = |sockets: &[Vec<Socket>]| {
+            sockets.iter().map(|bound| listen::local_address(&bound[0])).collect::<Result<_, _>>()
+        };
+        Ok(Addresses {
+            http: of(&self.http)?,
+            udp: of(&self.udp)?,
+            admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
+        })
+    }
+}
+
+/// Sockets for an address; none, and a warning, when the host does not have its family.
+fn bind(transport: Transport, address: SocketAddr, count: usize) -> anyhow::Result<Option<Vec<Socket>>> {
+    let name = match transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+    };
+    match listen::bind(transport, address, count) {
+        Ok(sockets) => Ok(Some(sockets)),
+        Err(error) if address.ip().is_unspecified() && listen::is_family_missing(&error) => {
+            tracing::warn!(%address, %error, "this host has no such address family: going on without it");
+            Ok(None)
+        }
+        Err(error) => Err(anyhow!(error).context(format!("cannot listen on {address} ({name})"))),
+    }
+}
+
+fn prepare_udp(socket: &Socket, is_v6: bool, config: &Config) -> anyhow::Result<()> {
+    listen::udp::prepare(socket, is_v6).context("cannot prepare a UDP socket")?;
+    let bytes = config.limits.udp_receive_buffer_bytes;
+    if bytes > 0 {
+        // The system cuts this to its own maximum (net.core.rmem_max): not worth an error.
+        socket.set_recv_buffer_size(bytes as usize)?;
+    }
+    Ok(())
+}
+
+/// One socket of each address for each worker.
+pub(crate) fn by_worker(addresses: Vec<Vec<Socket>>, workers: usize) -> Vec<(usize, Vec<Socket>)> {
+    let mut by_worker: Vec<(usize, Vec<Socket>)> = (0..workers).map(|number| (number, Vec::new())).collect();
+    for sockets in addresses {
+        by_worker.iter_mut().zip(sockets).for_each(|((_, own), socket)| own.push(socket));
+    }
+    by_worker.retain(|(_, own)| !own.is_empty());
+    by_worker
+}
