@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::bail;
 use evenkeel_client::{
     Announce, AnnounceResponse, Client, Error, Event, Family, InfoHash, Key, PeerId, Stats, Tracker,
 };
@@ -28,6 +29,10 @@ pub(crate) struct ProbeArgs {
 
 /// Probes each URL over each family; answers what was found, and the verdict.
 pub(crate) fn probe(args: &ProbeArgs) -> anyhow::Result<(String, Verdict)> {
+    if let Some(url) = args.urls.iter().find(|url| url.starts_with("ws:") || url.starts_with("wss:")) {
+        // Its peers live as long as their sockets and are dialled by offers: a probe of its own kind.
+        bail!("probe does not speak WebTorrent: {url} cannot be probed");
+    }
     let deadline = Duration::from_secs(args.timeout_secs.into());
     run(async {
         let (mut text, mut healthy, mut probed) = (String::new(), true, 0);

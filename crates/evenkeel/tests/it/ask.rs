@@ -57,6 +57,7 @@ fn what_cannot_be_asked_is_one_sentence_and_status_2() {
         (vec!["scrape", "ftp://x/announce", HEX], "ftp"),
         (vec!["scrape", "nonsense", HEX], "URL"),
         (vec!["scrape", &good, "nonsense"], "neither an info hash"),
+        (vec!["probe", &good, "ws://127.0.0.1:1/"], "does not speak WebTorrent"),
         (vec!["scrape", &url(nobody, "http"), HEX], "connect"),
         (vec!["announce", &url(nobody, "udp"), HEX, "--timeout-secs", "1"], ""),
     ] {
