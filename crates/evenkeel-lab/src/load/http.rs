@@ -60,7 +60,7 @@ pub(crate) fn run(run: &mut Run<'_>, apart: Apart, keep_alive: bool) -> anyhow::
         read: vec![0; 64 << 10].into(),
     };
     TcpStream::connect(options.target).with_context(|| format!("cannot reach {}", options.target))?;
-    run.begin()?;
+    run.begin();
     let mut idle_since = 0;
     loop {
         let now = run.now();
@@ -79,7 +79,7 @@ pub(crate) fn run(run: &mut Run<'_>, apart: Apart, keep_alive: bool) -> anyhow::
         } else {
             idle_since = heard;
         }
-        if let Some(then) = run.tick(heard) {
+        if let Some(then) = run.tick(heard)? {
             load.give_up(run, then);
         }
     }
@@ -149,7 +149,7 @@ impl Load<'_> {
             connection.stream = Some(stream);
             connection.has_answered = false;
             let now = run.now();
-            run.tally.connections += u64::from(run.tally.window().holds(now));
+            run.tally.connections += u64::from(run.tally.holds(now));
         }
         self.write(run, token)
     }

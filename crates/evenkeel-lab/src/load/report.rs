@@ -36,8 +36,7 @@ pub(crate) struct Report {
     /// Whether an announce with a wrong connection id got silence; `null` where there are no ids.
     checks_connection_ids: Option<bool>,
     server: Option<Server>,
-    /// Share of the time in which the generator had something to do.
-    generator_busy: f64,
+    generator: Generator,
     bottleneck: Bottleneck,
 }
 
@@ -83,6 +82,14 @@ struct Server {
     rss_after_bytes: u64,
     /// Growth for each peer of a fill.
     rss_bytes_per_peer: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Generator {
+    /// Share of the time in which it had something to do.
+    busy: f64,
+    /// Share of a core that it used, looking for something to do included.
+    cores: f64,
 }
 
 /// What the rate was limited by.
@@ -148,7 +155,10 @@ impl Report {
             checks_connection_ids,
             bottleneck: Bottleneck::judge(kept_rate, busiest, metered.generator_busy),
             server,
-            generator_busy: metered.generator_busy,
+            generator: Generator {
+                busy: metered.generator_busy,
+                cores: metered.generator_cpu as f64 / SECOND as f64 / secs,
+            },
         }
     }
 
@@ -244,7 +254,7 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             write!(f, "{server}")?;
         }
-        let busy = self.generator_busy * 100.0;
+        let busy = self.generator.busy * 100.0;
         let verdict = match self.bottleneck {
             Bottleneck::Server => "the server was the bottleneck",
             Bottleneck::Generator => {
@@ -253,7 +263,11 @@ impl fmt::Display for Report {
             Bottleneck::Rate => "the rate was kept",
             Bottleneck::Neither => "neither side was busy: a window too small, or other work on the cores",
         };
-        writeln!(f, "  verdict      {verdict} (generator busy {busy:.0} %)")
+        writeln!(
+            f,
+            "  verdict      {verdict} (generator busy {busy:.0} %, {:.2} cores)",
+            self.generator.cores
+        )
     }
 }
 

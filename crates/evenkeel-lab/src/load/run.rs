@@ -1,8 +1,9 @@
 //! What loads of every protocol share: clock, phases, counts, and whose turn it is.
 
-use std::io;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, ensure};
 use evenkeel_wire::InfoHash;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -10,11 +11,14 @@ use super::Options;
 use super::pace::{Nanos, Pace, SECOND};
 use super::packets::Said;
 use super::process::{Usage, Used};
-use super::tally::{Tally, Window};
+use super::tally::Tally;
 use crate::population::Population;
 
 /// Time between two looks at what is late.
 const TICK: Nanos = SECOND / 20;
+
+/// How long a fill bears that nothing comes back, beyond the timeout of one request.
+const FILL_PATIENCE: Nanos = 10 * SECOND;
 
 /// Where a load stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +40,11 @@ pub(crate) struct Run<'a> {
     pub rng: fastrand::Rng,
     began: Instant,
     phase: Phase,
+    /// When the measured time shall begin and end.
+    planned: Range<Nanos>,
     next_tick: Nanos,
+    /// Replies at the last tick that saw new ones, and when that was.
+    progress: (u64, Nanos),
     idle: Nanos,
     meter: Meter,
     bar: ProgressBar,
@@ -51,6 +59,7 @@ struct Meter {
 
 struct Reading {
     server: Option<Usage>,
+    generator: Usage,
     at: Nanos,
     /// Time that the generator had nothing to do.
     idle: Nanos,
@@ -62,6 +71,8 @@ pub(crate) struct Metered {
     pub secs: f64,
     /// Share of them in which the generator had something to do.
     pub generator_busy: f64,
+    /// CPU time of the generator, looking for work included.
+    pub generator_cpu: Nanos,
     pub server: Option<ServerUse>,
 }
 
@@ -74,14 +85,10 @@ pub(crate) struct ServerUse {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(options: &'a Options, population: &'a Population) -> Self {
-        let nanos = |secs: f64| u64::try_from(Duration::from_secs_f64(secs).as_nanos()).unwrap_or(u64::MAX);
         let from = nanos(options.warmup);
-        let window = if options.fill {
-            Window { from: 0, until: Nanos::MAX }
-        } else {
-            Window { from, until: from.saturating_add(nanos(options.duration)) }
-        };
-        let steps = if options.fill { u64::from(options.shape.peers) } else { window.until / 1_000_000 };
+        let planned =
+            if options.fill { 0..Nanos::MAX } else { from..from.saturating_add(nanos(options.duration)) };
+        let steps = if options.fill { u64::from(options.shape.peers) } else { planned.end / 1_000_000 };
         let bar = ProgressBar::new(steps);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}") {
             bar.set_style(style);
@@ -89,12 +96,14 @@ impl<'a> Run<'a> {
         Self {
             options,
             population,
-            tally: Tally::new(window),
+            tally: Tally::new(),
             pace: Pace::new(options.rate),
             rng: fastrand::Rng::with_seed(options.shape.seed ^ 0x10AD),
             began: Instant::now(),
             phase: Phase::Asking,
+            planned,
             next_tick: 0,
+            progress: (0, 0),
             idle: 0,
             meter: Meter::default(),
             bar,
@@ -102,9 +111,8 @@ impl<'a> Run<'a> {
     }
 
     /// Starts the clock: what came before was preparation.
-    pub(crate) fn begin(&mut self) -> io::Result<()> {
+    pub(crate) fn begin(&mut self) {
         self.began = Instant::now();
-        self.step(0, false).map(|_| ())
     }
 
     /// Time since the load began.
@@ -118,37 +126,51 @@ impl<'a> Run<'a> {
     }
 
     /// Moves on in time. `is_settled`: no reply is waited for, and nobody is left to fill in.
-    pub(crate) fn step(&mut self, now: Nanos, is_settled: bool) -> io::Result<Phase> {
-        let window = self.tally.window();
-        if self.meter.start.is_none() && now >= window.from {
+    pub(crate) fn step(&mut self, now: Nanos, is_settled: bool) -> anyhow::Result<Phase> {
+        if self.meter.start.is_none() && now >= self.planned.start {
+            // Late or not, as long as was asked for.
+            self.planned.end = self.planned.end.saturating_add(now - self.planned.start);
+            self.tally.open(now);
             self.meter.start = Some(self.read(now)?);
         }
-        if self.phase == Phase::Asking && (now >= window.until || (self.options.fill && is_settled)) {
+        if self.phase == Phase::Asking && (now >= self.planned.end || (self.options.fill && is_settled)) {
             self.tally.close(now);
             self.meter.end = Some(self.read(now)?);
             if self.pace.is_open() && !self.options.fill {
-                self.tally.backlog = self.pace.due(window.until);
+                self.tally.backlog = self.pace.due(now);
             }
+            self.planned.end = now;
             self.phase = Phase::Settling;
         }
-        let patience = window.until.saturating_add(self.patience());
-        if self.phase == Phase::Settling && (is_settled || now >= patience) {
+        let last = self.planned.end.saturating_add(self.patience());
+        if self.phase == Phase::Settling && (is_settled || now >= last) {
             self.phase = Phase::Over;
             self.bar.finish_and_clear();
         }
         Ok(self.phase)
     }
 
-    /// Whether it is time to look at what is late; answers before when it would have had to be sent.
-    pub(crate) fn tick(&mut self, now: Nanos) -> Option<Nanos> {
+    /// Whether it is time to look at what is late; answers before when that was sent.
+    pub(crate) fn tick(&mut self, now: Nanos) -> anyhow::Result<Option<Nanos>> {
         if now < self.next_tick {
-            return None;
+            return Ok(None);
         }
         self.next_tick = now + TICK;
         let done = self.tally.replies();
+        if done > self.progress.0 {
+            self.progress = (done, now);
+        }
+        // A fill goes on until all is done: with a tracker that is gone, forever.
+        let silent = now - self.progress.1;
+        ensure!(
+            !self.options.fill || silent <= FILL_PATIENCE.saturating_add(self.patience()),
+            "no reply for {} s: {done} peers of {} are in",
+            silent / SECOND,
+            self.options.shape.peers
+        );
         self.bar.set_position(if self.options.fill { done } else { now / 1_000_000 });
         self.bar.set_message(format!("{done} replies"));
-        Some(now.saturating_sub(self.patience()))
+        Ok(Some(now.saturating_sub(self.patience())))
     }
 
     /// How long to wait for sockets. A loop that is asked often does not sleep: being woken up would be paid
@@ -206,17 +228,27 @@ impl<'a> Run<'a> {
             rss_after: after.rss_bytes,
         });
         let idle = (end.idle - start.idle) as f64 / SECOND as f64;
-        Some(Metered { secs, generator_busy: (1.0 - idle / secs).clamp(0.0, 1.0), server })
+        Some(Metered {
+            secs,
+            generator_busy: (1.0 - idle / secs).clamp(0.0, 1.0),
+            generator_cpu: end.generator.since(&start.generator).cpu,
+            server,
+        })
     }
 
     fn patience(&self) -> Nanos {
-        u64::try_from(Duration::from_secs_f64(self.options.timeout).as_nanos()).unwrap_or(Nanos::MAX)
+        nanos(self.options.timeout)
     }
 
-    fn read(&self, at: Nanos) -> io::Result<Reading> {
-        let server = self.options.server_pid.map(|pid| Usage::of(&pid.to_string())).transpose()?;
-        Ok(Reading { server, at, idle: self.idle })
+    fn read(&self, at: Nanos) -> anyhow::Result<Reading> {
+        let read = |pid: &str| Usage::of(pid).with_context(|| format!("cannot read what process {pid} uses"));
+        let server = self.options.server_pid.map(|pid| read(&pid.to_string())).transpose()?;
+        Ok(Reading { server, generator: read("self")?, at, idle: self.idle })
     }
+}
+
+fn nanos(secs: f64) -> Nanos {
+    u64::try_from(Duration::from_secs_f64(secs).as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 /// The peers of one source in turn: round and round, or once each when the tracker is filled.

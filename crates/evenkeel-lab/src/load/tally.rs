@@ -1,21 +1,10 @@
 //! What is counted, and when it counts.
 
+use std::ops::Range;
+
 use hdrhistogram::Histogram;
 
 use super::pace::{Nanos, SECOND};
-
-/// The time that is measured: what came before is warm-up, what comes after only settles accounts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    pub from: Nanos,
-    pub until: Nanos,
-}
-
-impl Window {
-    pub(crate) fn holds(&self, time: Nanos) -> bool {
-        (self.from..self.until).contains(&time)
-    }
-}
 
 /// What a reply held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +15,8 @@ pub(crate) enum Held {
 
 /// The counts of one load.
 pub(crate) struct Tally {
-    window: Window,
+    /// The time that is measured: what came before is warm-up, what comes after only settles accounts.
+    window: Range<Nanos>,
     latency: Histogram<u64>,
     /// Good replies that arrived inside the window, and what they held.
     pub announces: u64,
@@ -54,10 +44,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(window: Window) -> Self {
+    /// Counts nothing yet.
+    pub(crate) fn new() -> Self {
         let latency = Histogram::new_with_bounds(1, 600 * SECOND, 3);
         Self {
-            window,
+            window: Nanos::MAX..Nanos::MAX,
             latency: latency.unwrap_or_else(|_| unreachable!("bounds that hdrhistogram documents as good")),
             announces: 0,
             scrapes: 0,
@@ -76,22 +67,27 @@ impl Tally {
         }
     }
 
-    /// The measured time.
-    pub(crate) fn window(&self) -> Window {
-        self.window
+    /// The measured time begins.
+    pub(crate) fn open(&mut self, now: Nanos) {
+        self.window.start = now;
     }
 
-    /// A fill is over when it is over.
+    /// The measured time is over.
     pub(crate) fn close(&mut self, now: Nanos) {
-        self.window.until = self.window.until.min(now);
+        self.window.end = now;
+    }
+
+    /// Whether a moment is part of the measured time.
+    pub(crate) fn holds(&self, time: Nanos) -> bool {
+        self.window.contains(&time)
     }
 
     /// A good reply to what was due at `due`.
     pub(crate) fn reply(&mut self, due: Nanos, now: Nanos, held: Held, bytes: usize) {
-        if self.window.holds(due) {
+        if self.holds(due) {
             self.latency.saturating_record(now.saturating_sub(due));
         }
-        if !self.window.holds(now) {
+        if !self.holds(now) {
             return;
         }
         self.reply_bytes += bytes as u64;
@@ -106,7 +102,7 @@ impl Tally {
 
     /// A reply that is no answer: the tracker says no, or what it says makes no sense.
     pub(crate) fn error(&mut self, now: Nanos, text: impl FnOnce() -> String) {
-        if self.window.holds(now) {
+        if self.holds(now) {
             self.errors += 1;
         }
         self.first_error.get_or_insert_with(text);
@@ -114,12 +110,12 @@ impl Tally {
 
     /// No reply came to what was due at `due`.
     pub(crate) fn lost(&mut self, due: Nanos) {
-        self.lost += u64::from(self.window.holds(due));
+        self.lost += u64::from(self.holds(due));
     }
 
     /// What was due at `due` could not be sent.
     pub(crate) fn unsent(&mut self, due: Nanos) {
-        self.unsent += u64::from(self.window.holds(due));
+        self.unsent += u64::from(self.holds(due));
     }
 
     /// Good replies inside the window.
@@ -143,7 +139,8 @@ mod tests {
 
     /// A server that answers at once, except that it does nothing from 100 to 200 ms.
     fn stalled(rate: Option<f64>) -> Tally {
-        let mut tally = Tally::new(Window { from: 0, until: SECOND });
+        let mut tally = Tally::new();
+        tally.open(0);
         let (mut pace, mut flight) = (Pace::new(rate), Flight::new(4));
         let mut waiting = Vec::new();
         for now in (0..SECOND).step_by(100_000) {
@@ -179,9 +176,11 @@ mod tests {
 
     #[test]
     fn warm_up_and_late_replies_do_not_count_as_throughput() {
-        let mut tally = Tally::new(Window { from: 10, until: 20 });
+        let mut tally = Tally::new();
         tally.reply(5, 8, Held::Peers(1), 26);
+        tally.open(10);
         tally.reply(12, 15, Held::Peers(3), 38);
+        tally.close(20);
         tally.reply(19, 25, Held::Peers(5), 50);
         assert_eq!((tally.replies(), tally.peers, tally.reply_bytes), (1, 3, 38));
         assert_eq!(tally.latency(1.0), 6, "the late one was due in time");

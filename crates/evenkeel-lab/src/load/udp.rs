@@ -73,7 +73,7 @@ pub(crate) fn run(run: &mut Run<'_>, apart: Apart) -> anyhow::Result<bool> {
         socket.set_nonblocking(true)?;
         poller.watch(socket, token, Wake::Readable)?;
     }
-    run.begin()?;
+    run.begin();
     let mut idle_since = 0;
     loop {
         let now = run.now();
@@ -92,7 +92,7 @@ pub(crate) fn run(run: &mut Run<'_>, apart: Apart) -> anyhow::Result<bool> {
         } else {
             idle_since = heard;
         }
-        if let Some(then) = run.tick(heard) {
+        if let Some(then) = run.tick(heard)? {
             load.give_up(run, then);
         }
     }
