@@ -2,12 +2,17 @@
 //!
 //! * `draws` judges the peer choice of the real core;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
-//! * `echo` is the ceiling that a load is compared with.
+//! * `echo` is the ceiling that a load is compared with;
+//! * `bench` loads several servers in turn and compares them.
 //!
-//! `load` and `echo` need Linux; all loads draw from one model, `population`.
+//! All but `draws` need Linux; all loads draw from one model, `population`.
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod draws;
 #[cfg(target_os = "linux")]
 mod echo;
@@ -36,14 +41,30 @@ enum Command {
     /// Answers every UDP packet without a thought: the ceiling for a tracker.
     #[cfg(target_os = "linux")]
     Echo(echo::Options),
+    /// Compares servers side by side, in turn, on the same loads.
+    #[cfg(target_os = "linux")]
+    Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What went wrong is the user's to mend, and no backtrace helps with that.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
         #[cfg(target_os = "linux")]
         Command::Load(options) => load::run(&options),
         #[cfg(target_os = "linux")]
         Command::Echo(options) => echo::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Bench(options) => bench::run(&options),
     }
 }

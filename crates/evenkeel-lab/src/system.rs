@@ -245,10 +245,13 @@ impl Outbox {
                     libc::MSG_DONTWAIT as _,
                 )
             };
-            let taken = or_would_block(taken)?;
-            if taken == 0 {
-                break;
-            }
+            let taken = match or_would_block(taken) {
+                Ok(0) => break,
+                Ok(taken) => taken,
+                // What was taken before is on its way: the error is for those behind it.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            };
             sent += runs[next..next + taken].iter().map(|run| run.datagrams).sum::<usize>();
             next += taken;
         }

@@ -1,4 +1,5 @@
 //! The load tester on a tracker so small that it can be seen through: what it says must be what happened.
+//! The comparison of servers on two echoes.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -123,4 +124,60 @@ fn the_echo_is_taken_for_a_tracker() {
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&result["mean_peers"], &result["mean_reply_bytes"]), (&30.0.into(), &200.0.into()));
     assert_eq!(number(&result, "errors"), 0);
+}
+
+/// A plan of one short load; `servers` stands in it as TOML.
+fn bench(servers: &str, arguments: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = dir.path().join("plan.toml");
+    let workload = r#"
+        [[workload]]
+        name = "short"
+        arguments = ["--warmup", "0", "--duration", "0.1", "--window", "16"]
+    "#;
+    std::fs::write(&plan, format!("rounds = 2\n{servers}\n{workload}")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_evenkeel-lab")).arg("bench").arg(plan).args(arguments).output().unwrap()
+}
+
+fn echo_server(name: &str, is_echo: bool) -> String {
+    let program = env!("CARGO_BIN_EXE_evenkeel-lab");
+    format!(
+        r#"
+        [[server]]
+        name = "{name}"
+        command = ["{program}", "echo", "--address", "127.0.0.1:{{port}}"]
+        version = ["{program}", "--version"]
+        is_echo = {is_echo}
+        "#
+    )
+}
+
+#[test]
+fn servers_are_compared_in_turn() {
+    let output = bench(&(echo_server("one", true) + &echo_server("two", true)), &[]);
+    let (table, turns) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let turns: Vec<_> = turns.lines().collect();
+    assert_eq!(
+        turns,
+        [
+            "short: round 1 of 2, one",
+            "short: round 1 of 2, two",
+            "short: round 2 of 2, one",
+            "short: round 2 of 2, two"
+        ]
+    );
+    assert!(table.contains("* one: evenkeel-lab ") && table.contains("### short"), "{table}");
+    assert_eq!(
+        table.lines().filter(|line| line.starts_with("| one | ") || line.starts_with("| two | ")).count(),
+        2
+    );
+}
+
+#[test]
+fn a_tracker_that_believes_all_is_no_fair_comparison() {
+    let output = bench(&echo_server("careless", false), &["--rounds", "1"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("careless does not check connection ids"), "{text}");
 }
