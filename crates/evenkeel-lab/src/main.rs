@@ -1,10 +1,27 @@
 //! Measures evenkeel: what ought never to ship inside the server.
 //!
-//! `draws` judges the peer choice of the real core; loads, simulations and traces get commands of their own.
+//! * `draws` judges the peer choice of the real core;
+//! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
+//! * `echo` is the ceiling that a load is compared with;
+//! * `bench` loads several servers in turn and compares them.
+//!
+//! All but `draws` need Linux; all loads draw from one model, `population`.
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod draws;
+#[cfg(target_os = "linux")]
+mod echo;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
+mod population;
+#[cfg(target_os = "linux")]
+mod system;
 
 /// Measures evenkeel.
 #[derive(Parser)]
@@ -18,10 +35,36 @@ struct Args {
 enum Command {
     /// Judges the peer choice: is every peer drawn equally often, and every list on its own?
     Draws(draws::Options),
+    /// Loads a tracker on this machine and measures what it answers and what it costs.
+    #[cfg(target_os = "linux")]
+    Load(Box<load::Options>),
+    /// Answers every UDP packet without a thought: the ceiling for a tracker.
+    #[cfg(target_os = "linux")]
+    Echo(echo::Options),
+    /// Compares servers side by side, in turn, on the same loads.
+    #[cfg(target_os = "linux")]
+    Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What went wrong is the user's to mend, and no backtrace helps with that.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Load(options) => load::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Echo(options) => echo::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Bench(options) => bench::run(&options),
     }
 }

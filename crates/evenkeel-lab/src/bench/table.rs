@@ -1,0 +1,183 @@
+//! Results as a Markdown table and as a plot.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Rounds;
+
+/// Columns: what stands above, where it stands in a result, digits after the point.
+const COLUMNS: [(&str, &str, usize); 9] = [
+    ("CPU ns/reply", COST, 0),
+    ("user", "/server/user_ns_per_reply", 0),
+    ("replies/s", "/replies_per_sec", 0),
+    ("p50 us", "/latency_us/p50", 0),
+    ("p99.9 us", "/latency_us/p999", 0),
+    ("max us", "/latency_us/max", 0),
+    ("lost", "/lost", 0),
+    ("peers/reply", "/mean_peers", 2),
+    ("B/peer", "/filled/server/rss_bytes_per_peer", 1),
+];
+
+/// What is plotted, and compared round by round.
+const COST: &str = "/server/cpu_ns_per_reply";
+
+/// The figures of one name, in order of size.
+fn sorted(results: &[Value], name: &str) -> Vec<f64> {
+    let mut figures: Vec<f64> =
+        results.iter().filter_map(|result| result.pointer(name).and_then(Value::as_f64)).collect();
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+fn middle(sorted: &[f64]) -> Option<f64> {
+    let half = sorted.len() / 2;
+    let upper = sorted.get(half)?;
+    Some(if sorted.len() % 2 == 1 { *upper } else { f64::midpoint(sorted[half - 1], *upper) })
+}
+
+/// The median of a figure.
+pub(super) fn median(results: &[Value], name: &str) -> Option<f64> {
+    middle(&sorted(results, name))
+}
+
+/// Median and range, or a dash.
+fn cell(sorted: &[f64], digits: usize) -> String {
+    match (middle(sorted), sorted) {
+        (Some(median), [least, .., most]) if least < most => {
+            format!("{median:.digits$} ({least:.digits$} to {most:.digits$})")
+        }
+        (Some(median), _) => format!("{median:.digits$}"),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+/// The table of one workload.
+pub(super) fn markdown(rounds: &Rounds<'_>) -> String {
+    let mut out = format!("\n### {}\n\n| server |", rounds.workload);
+    COLUMNS.iter().for_each(|(name, ..)| out.extend([" ", name, " |"]));
+    out.push_str(" cost ratio | bottleneck |\n|---|");
+    out.push_str(&"---|".repeat(COLUMNS.len() + 2));
+    let first = rounds.servers.first().map(|(_, results)| results.as_slice()).unwrap_or_default();
+    for (name, results) in &rounds.servers {
+        out.extend(["\n| ", name, " |"]);
+        for (_, figure, digits) in COLUMNS {
+            out.extend([" ", &cell(&sorted(results, figure), digits), " |"]);
+        }
+        let cost = |result: &Value| result.pointer(COST).and_then(Value::as_f64);
+        let mut ratios: Vec<f64> =
+            results.iter().zip(first).filter_map(|(own, first)| Some(cost(own)? / cost(first)?)).collect();
+        ratios.sort_by(f64::total_cmp);
+        let mut verdicts: Vec<&str> =
+            results.iter().filter_map(|result| result["bottleneck"].as_str()).collect();
+        verdicts.sort_unstable();
+        verdicts.dedup();
+        out.extend([" ", &cell(&ratios, 2), " | ", &verdicts.join(", "), " |"]);
+    }
+    out.push('\n');
+    out
+}
+
+/// Bars of what a reply costs: median, with the range as a line.
+pub(super) fn svg(all: &[Rounds<'_>]) -> String {
+    let (left, width, row) = (190.0, 520.0, 22.0);
+    let figures = all.iter().flat_map(|rounds| &rounds.servers).map(|(_, results)| sorted(results, COST));
+    let most = figures.filter_map(|sorted| sorted.last().copied()).fold(1.0, f64::max);
+    let at = |nanos: f64| left + nanos / most * width;
+    let (mut body, mut y) = (String::new(), 34.0);
+    let mut text = |line: std::fmt::Arguments<'_>| {
+        let written = body.write_fmt(line);
+        debug_assert!(written.is_ok(), "a String takes any text");
+    };
+    for rounds in all {
+        text(format_args!(
+            "<text x='8' y='{:.0}' font-weight='bold'>{}</text>\n",
+            y + 15.0,
+            escape(rounds.workload)
+        ));
+        y += row;
+        for (name, results) in &rounds.servers {
+            let sorted = sorted(results, COST);
+            let (Some(median), Some(least), Some(most)) = (middle(&sorted), sorted.first(), sorted.last())
+            else {
+                continue;
+            };
+            let middle = y + 9.0;
+            text(format_args!(
+                "<text x='{:.0}' y='{:.0}' text-anchor='end'>{}</text>\n\
+                 <rect x='{left}' y='{:.0}' width='{:.1}' height='14' fill='#4477aa'/>\n\
+                 <line x1='{:.1}' x2='{:.1}' y1='{middle}' y2='{middle}' stroke='#222' stroke-width='2'/>\n\
+                 <text x='{:.1}' y='{:.0}'>{median:.0}</text>\n",
+                left - 8.0,
+                y + 13.0,
+                escape(name),
+                y + 2.0,
+                at(median) - left,
+                at(*least),
+                at(*most),
+                at(*most) + 6.0,
+                y + 13.0,
+            ));
+            y += row;
+        }
+        y += row / 2.0;
+    }
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='780' height='{y:.0}' font-family='sans-serif' font-size='12'>\n\
+         <rect width='100%' height='100%' fill='white'/>\n\
+         <text x='8' y='20'>CPU nanoseconds of the server for each reply: median and range</text>\n{body}</svg>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rounds() -> Rounds<'static> {
+        let result = |cost: f64| {
+            json!({
+                "server": { "cpu_ns_per_reply": cost, "user_ns_per_reply": 100.0 },
+                "replies_per_sec": 1000.4, "mean_peers": 20.5, "bottleneck": "server",
+            })
+        };
+        Rounds {
+            workload: "small & uniform",
+            servers: vec![
+                ("a", [200.0, 100.0, 300.0].map(result).to_vec()),
+                ("b", [100.0, 100.0, 300.0].map(result).to_vec()),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_table_has_medians_ranges_and_ratios_by_round() {
+        let table = markdown(&rounds());
+        let rows: Vec<_> = table.lines().collect();
+        assert_eq!(rows[1], "### small & uniform");
+        assert_eq!(
+            rows[5],
+            "| a | 200 (100 to 300) | 100 | 1000 | - | - | - | - | 20.50 | - | 1.00 | server |"
+        );
+        assert!(rows[6].starts_with("| b | 100 (100 to 300) |"), "{table}");
+        assert!(rows[6].ends_with("| 1.00 (0.50 to 1.00) | server |"), "{table}");
+    }
+
+    #[test]
+    fn a_plot_has_a_bar_for_each_server() {
+        let plot = svg(&[rounds()]);
+        assert_eq!(plot.matches("#4477aa").count(), 2);
+        assert!(plot.contains("small &amp; uniform") && plot.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn the_median_of_two_is_between_them() {
+        assert_eq!(middle(&[1.0, 2.0]), Some(1.5));
+        assert_eq!(middle(&[]), None);
+    }
+}

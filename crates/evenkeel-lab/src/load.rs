@@ -1,0 +1,214 @@
+//! A load on a tracker, from one model of who announces what, and what the tracker made of it.
+//!
+//! * `pace`: when requests are due, in closed and open loops;
+//! * `flight`: requests that wait for their replies;
+//! * `tally`: what is counted, and when it counts;
+//! * `run`: clock, phases and counts that every protocol shares;
+//! * `udp`, `packets`: load over UDP, hostile packets included;
+//! * `http`, `message`: load over HTTP;
+//! * `process`: what a process used, by the kernel's count;
+//! * `report`: the result.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+
+use crate::population::{Apart, Population, Shape, share};
+use crate::system;
+
+mod flight;
+mod http;
+mod message;
+mod pace;
+mod packets;
+mod process;
+mod report;
+mod run;
+mod tally;
+mod udp;
+
+/// What is loaded, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Address and port of the tracker, on this machine.
+    #[arg(long)]
+    target: SocketAddr,
+    /// How to ask.
+    #[arg(long, value_enum, default_value_t = Protocol::Udp)]
+    protocol: Protocol,
+    #[command(flatten)]
+    shape: Shape,
+    /// Announce each peer once, then stop.
+    #[arg(long)]
+    fill: bool,
+    /// Peers that an announce wants; not said by default.
+    #[arg(long)]
+    numwant: Option<u32>,
+    /// Share of the requests that are scrapes of one torrent.
+    #[arg(long, default_value_t = 0.01, value_parser = share)]
+    scrapes: f64,
+    /// UDP: requests under way for each source.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=32_768))]
+    window: u16,
+    /// HTTP: connections at a time.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Requests per second, whatever the tracker does; as many as it answers by default.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Seconds before the measured time.
+    #[arg(long, default_value_t = 1.0)]
+    warmup: f64,
+    /// Seconds of the measured time.
+    #[arg(long, default_value_t = 5.0)]
+    duration: f64,
+    /// Seconds after which a request is lost.
+    #[arg(long, default_value_t = 2.0)]
+    timeout: f64,
+    /// UDP: share of the packets that are garbage, cut, or carry a wrong connection id or somebody else's.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    hostile: f64,
+    /// UDP: hand packets to the kernel one by one, not in segments.
+    #[arg(long)]
+    no_gso: bool,
+    /// HTTP: path of announces.
+    #[arg(long, default_value = "/announce")]
+    path: String,
+    /// Process of the tracker, to read what it uses.
+    #[arg(long)]
+    server_pid: Option<u32>,
+    /// Core to stay on.
+    #[arg(long)]
+    core: Option<usize>,
+    /// File for the result as JSON; - is standard output, and leaves out the summary.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Load a tracker on another machine, which is yours.
+    #[arg(long)]
+    i_own_this_server: bool,
+}
+
+/// How to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    /// UDP.
+    Udp,
+    /// HTTP with connections that stay open.
+    Http,
+    /// HTTP with a connection for each request, as most clients ask.
+    HttpClose,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Http => "http",
+            Self::HttpClose => "http-close",
+        }
+    }
+}
+
+/// Loads and prints.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    check(options)?;
+    if let Some(core) = options.core {
+        system::pin(core).with_context(|| format!("cannot run on core {core}"))?;
+    }
+    let apart = match options.target.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Apart::ByAddress,
+        _ => Apart::ByPort,
+    };
+    let population = Population::new(&options.shape, apart)?;
+    ensure!(
+        !options.fill || population.distinct() == u64::from(options.shape.peers),
+        "only {} of {} peers are distinct: a torrent has more peers than one address has ports",
+        population.distinct(),
+        options.shape.peers
+    );
+    let mut run = run::Run::new(options, &population);
+    let checks_ids = match options.protocol {
+        Protocol::Udp => Some(udp::run(&mut run, apart)?),
+        Protocol::Http => http::run(&mut run, apart, true).map(|()| None)?,
+        Protocol::HttpClose => http::run(&mut run, apart, false).map(|()| None)?,
+    };
+    let metered = run.metered().context("nothing was measured")?;
+    let report = report::Report::new(&run, &metered, checks_ids);
+    let json = serde_json::to_string_pretty(&report)?;
+    match options.json.as_deref() {
+        Some(path) if path.as_os_str() == "-" => println!("{json}"),
+        Some(path) => {
+            std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+            print!("{report}");
+        }
+        None => print!("{report}"),
+    }
+    ensure!(
+        report.hostile_bytes_back() == 0,
+        "{} bytes went to senders that had proven nothing",
+        report.hostile_bytes_back()
+    );
+    Ok(())
+}
+
+fn check(options: &Options) -> anyhow::Result<()> {
+    ensure!(
+        options.target.ip().is_loopback() || options.i_own_this_server,
+        "{} is not an address of this machine's loopback: this is no weapon (--i-own-this-server, if you do)",
+        options.target.ip()
+    );
+    let is_udp = options.protocol == Protocol::Udp;
+    ensure!(options.hostile == 0.0 || is_udp, "--hostile is for UDP: HTTP proves its senders by itself");
+    ensure!(options.hostile <= 0.95, "--hostile must be 0.95 or less: the good packets set the pace");
+    ensure!(options.hostile == 0.0 || !options.fill, "--hostile and --fill exclude each other");
+    let is_time = |secs: f64| (0.0..=86_400.0).contains(&secs);
+    ensure!(is_time(options.warmup) && is_time(options.timeout), "--warmup and --timeout must be 0 to 86400");
+    ensure!(is_time(options.duration) && options.duration > 0.0, "--duration must be above 0, up to 86400");
+    ensure!(options.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "--rate must be above 0");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(arguments: &str) -> anyhow::Result<()> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let words = std::iter::once("load").chain(arguments.split_ascii_whitespace());
+        check(&<Line as clap::Parser>::try_parse_from(words)?.options)
+    }
+
+    #[test]
+    fn only_loopback_is_loaded_unless_one_owns_the_target() {
+        for good in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+            checked(&format!("--target {good}")).unwrap();
+        }
+        for other in ["192.0.2.1:1", "10.0.0.1:1", "0.0.0.0:1", "[2001:db8::1]:1", "[::]:1"] {
+            let refusal = checked(&format!("--target {other}")).unwrap_err().to_string();
+            assert!(refusal.contains("no weapon"), "{refusal}");
+            checked(&format!("--target {other} --i-own-this-server")).unwrap();
+        }
+    }
+
+    #[test]
+    fn senseless_options_are_refused() {
+        for wrong in [
+            "--hostile 0.5 --protocol http",
+            "--hostile 0.99",
+            "--hostile 1.5",
+            "--hostile 0.5 --fill",
+            "--duration 0",
+            "--duration NaN",
+            "--rate 0",
+            "--seeders -1",
+            "--window 0",
+        ] {
+            assert!(checked(&format!("--target 127.0.0.1:1 {wrong}")).is_err(), "{wrong}");
+        }
+    }
+}
