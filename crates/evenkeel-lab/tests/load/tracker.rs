@@ -119,7 +119,7 @@ impl State {
                         query::scrape(request.query).unwrap();
                         b"d5:filesdee"
                     };
-                    let framing = http::Framing { keep_alive: request.keep_alive, head_only: false };
+                    let framing = http::Framing::of(&request);
                     let mut out = Vec::new();
                     http::write_answer(&mut out, "200 OK", "text/plain", body, framing);
                     (out, len, request.keep_alive)
