@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 times=${1:-10}
+mkdir -p docs/proofs
 sh tests/clients/install.sh
 cargo build --quiet --release --locked
 exec python3 tests/clients/run.py --evenkeel target/release/evenkeel --times "$times" \

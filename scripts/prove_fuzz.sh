@@ -49,6 +49,7 @@ fuzz udp & second=$!
 wait $first
 wait $second
 
+mkdir -p docs/proofs
 report=docs/proofs/fuzz.md
 {
     echo "# Fuzzing"
@@ -69,7 +70,8 @@ report=docs/proofs/fuzz.md
         edges=$(echo "$last" | sed -n 's/.*cov: \([0-9]*\).*/\1/p')
         kept=$(echo "$last" | sed -n 's/.*corp: \([0-9]*\).*/\1/p')
         runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log" | tail -n 1)
-        echo "| $target | $(sources "$target") | $(cat "$name.done") | $runs | $edges | $kept | 0 |"
+        crashes=$(find "fuzz/artifacts/$target" -type f 2>/dev/null | wc -l)
+        echo "| $target | $(sources "$target") | $(cat "$name.done") | $runs | $edges | $kept | $crashes |"
     done
 } >"$report"
 cat "$report"
