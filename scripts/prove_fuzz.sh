@@ -27,9 +27,9 @@ fuzz() {
     target=$1
     name=$done_dir/$target-$(sources "$target")
     if [ -f "$name.done" ] && [ "$(cat "$name.done")" -ge "$seconds" ]; then return 0; fi
-    mkdir -p "fuzz/work/$target"
+    mkdir -p "fuzz/kept/$target"
     echo "$target: $seconds s"
-    if (cd fuzz && cargo fuzz run "$target" "work/$target" "corpus/$target" -- \
+    if (cd fuzz && cargo fuzz run "$target" "kept/$target" "corpus/$target" -- \
         -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=2048) >"$name.log" 2>&1; then
         echo "$seconds" >"$name.done"
     else

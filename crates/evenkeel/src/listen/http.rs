@@ -100,7 +100,7 @@ async fn accept(shared: Arc<Shared>, local: Rc<RefCell<Local>>, listener: TcpLis
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = stopped(&mut stopping) => return,
         };
         match accepted {
             Ok((stream, peer)) => serve(&shared, &local, stream, peer),
@@ -108,6 +108,13 @@ async fn accept(shared: Arc<Shared>, local: Rc<RefCell<Local>>, listener: TcpLis
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+/// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it
+/// while it waits for something else would lock out the sender, and then every reader of the same thread.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone: the program stops, too.
+    stopping.wait_for(|stopping| *stopping).await.map(drop).ok();
 }
 
 fn serve(shared: &Arc<Shared>, local: &Rc<RefCell<Local>>, stream: TcpStream, peer: SocketAddr) {

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::{Local, Shared, pages};
+use super::{Local, Shared, pages, stopped};
 use crate::log;
 
 /// A peer that does not take its answer for so long is gone.
@@ -70,7 +70,7 @@ pub(super) async fn serve(
                     return close(stream).await;
                 }
             },
-            _ = stopping.wait_for(|stopping| *stopping) => return close(stream).await,
+            () = stopped(&mut stopping) => return close(stream).await,
         }
         connection.read.reserve(READ_BYTES);
         match stream.try_read_buf(&mut connection.read) {
