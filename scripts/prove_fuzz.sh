@@ -54,7 +54,8 @@ report=docs/proofs/fuzz.md
 {
     echo "# Fuzzing"
     echo
-    echo "* date: $(date -u '+%Y-%m-%d %H:%M') UTC"
+    # When it was done, not when this was written: nothing is fuzzed twice.
+    echo "* date: $(date -u -r "$done_dir/udp-$(sources udp).done" '+%Y-%m-%d %H:%M') UTC"
     echo "* commit: $(git rev-parse --short HEAD)"
     echo "* machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r)"
     echo
