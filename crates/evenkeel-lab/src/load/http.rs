@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use super::flight::{Asked, Kind};
 use super::message;
 use super::pace::Nanos;
-use super::run::{Phase, Run, Walk};
+use super::run::{self, Run, Walk};
 use super::tally::Held;
 use crate::population::Apart;
 use crate::system::{self, Poller, Wake};
@@ -60,31 +60,7 @@ pub(crate) fn run(run: &mut Run<'_>, apart: Apart, keep_alive: bool) -> anyhow::
         read: vec![0; 64 << 10].into(),
     };
     TcpStream::connect(options.target).with_context(|| format!("cannot reach {}", options.target))?;
-    run.begin();
-    let mut idle_since = 0;
-    loop {
-        let now = run.now();
-        let phase = run.step(now, load.is_settled())?;
-        if phase == Phase::Over {
-            break;
-        }
-        let sent = if phase == Phase::Asking { load.ask(run, now)? } else { 0 };
-        let ready = load.poller.wait(run.wait_millis(now, idle_since))?;
-        let heard = run.now();
-        for at in 0..ready {
-            load.drive(run, load.poller.token(at))?;
-        }
-        if sent + ready == 0 {
-            run.idled(now);
-        } else {
-            idle_since = heard;
-        }
-        if let Some(then) = run.tick(heard)? {
-            load.give_up(run, then);
-        }
-    }
-    load.give_up(run, Nanos::MAX);
-    Ok(())
+    run::drive(run, &mut load)
 }
 
 impl Connection {
@@ -101,7 +77,7 @@ impl Connection {
     }
 }
 
-impl Load<'_> {
+impl run::Load for Load<'_> {
     fn is_settled(&self) -> bool {
         self.idle.len() == self.connections.len()
             && self.walks.iter().all(|walk| !walk.is_fill() || walk.is_over())
@@ -138,6 +114,39 @@ impl Load<'_> {
         Ok(asked)
     }
 
+    /// Something changed on a connection.
+    fn hear(&mut self, run: &mut Run<'_>, token: usize, _now: Nanos) -> anyhow::Result<()> {
+        let connection = &self.connections[token];
+        if connection.asked.is_none() {
+            // Closed while nobody asked anything, or a late word of a stream that is gone.
+            return Ok(());
+        }
+        if connection.written < connection.request.len() {
+            return self.write(run, token);
+        }
+        self.read(run, token)
+    }
+
+    /// Counts what was sent before `then` as lost.
+    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos) {
+        for (token, connection) in self.connections.iter_mut().enumerate() {
+            let Some(asked) = connection.asked.take_if(|asked| asked.sent < then) else { continue };
+            connection.stream = None;
+            self.idle.push(token);
+            if self.walks[connection.source].repeat(asked.peer) {
+                run.tally.repeated += 1;
+            } else {
+                run.tally.lost(asked.due);
+            }
+        }
+    }
+
+    fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
+    }
+}
+
+impl Load<'_> {
     /// Sends the request of a connection from its first byte on, connecting first if need be.
     fn start(&mut self, run: &mut Run<'_>, token: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[token];
@@ -152,19 +161,6 @@ impl Load<'_> {
             run.tally.connections += u64::from(run.tally.holds(now));
         }
         self.write(run, token)
-    }
-
-    /// Something changed on a connection.
-    fn drive(&mut self, run: &mut Run<'_>, token: usize) -> anyhow::Result<()> {
-        let connection = &self.connections[token];
-        if connection.asked.is_none() {
-            // Closed while nobody asked anything, or a late word of a stream that is gone.
-            return Ok(());
-        }
-        if connection.written < connection.request.len() {
-            return self.write(run, token);
-        }
-        self.read(run, token)
     }
 
     fn write(&mut self, run: &mut Run<'_>, token: usize) -> anyhow::Result<()> {
@@ -240,20 +236,6 @@ impl Load<'_> {
             self.idle.push(token);
         }
         Ok(())
-    }
-
-    /// Counts what was sent before `then` as lost.
-    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos) {
-        for (token, connection) in self.connections.iter_mut().enumerate() {
-            let Some(asked) = connection.asked.take_if(|asked| asked.sent < then) else { continue };
-            connection.stream = None;
-            self.idle.push(token);
-            if self.walks[connection.source].repeat(asked.peer) {
-                run.tally.repeated += 1;
-            } else {
-                run.tally.lost(asked.due);
-            }
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::packets::Said;
 use super::process::{Usage, Used};
 use super::tally::Tally;
 use crate::population::Population;
+use crate::system::Poller;
 
 /// Time between two looks at what is late.
 const TICK: Nanos = SECOND / 20;
@@ -249,6 +250,50 @@ impl<'a> Run<'a> {
 
 fn nanos(secs: f64) -> Nanos {
     u64::try_from(Duration::from_secs_f64(secs).as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// What a protocol does in a load; `drive` says when.
+pub(crate) trait Load {
+    /// No reply is waited for, and nobody is left to fill in.
+    fn is_settled(&self) -> bool;
+    /// Sends what is due; answers how many requests.
+    fn ask(&mut self, run: &mut Run<'_>, now: Nanos) -> anyhow::Result<usize>;
+    /// Where its sockets are waited for.
+    fn poller(&mut self) -> &mut Poller;
+    /// Reads what came for the socket behind `token`.
+    fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()>;
+    /// Gives up requests that were sent before `then`.
+    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos);
+}
+
+/// Asks and hears until the load is over.
+pub(crate) fn drive(run: &mut Run<'_>, load: &mut impl Load) -> anyhow::Result<()> {
+    run.begin();
+    let mut idle_since = 0;
+    loop {
+        let now = run.now();
+        let phase = run.step(now, load.is_settled())?;
+        if phase == Phase::Over {
+            break;
+        }
+        let sent = if phase == Phase::Asking { load.ask(run, now)? } else { 0 };
+        let ready = load.poller().wait(run.wait_millis(now, idle_since))?;
+        let heard = run.now();
+        for at in 0..ready {
+            let token = load.poller().token(at);
+            load.hear(run, token, heard)?;
+        }
+        if sent + ready == 0 {
+            run.idled(now);
+        } else {
+            idle_since = heard;
+        }
+        if let Some(then) = run.tick(heard)? {
+            load.give_up(run, then);
+        }
+    }
+    load.give_up(run, Nanos::MAX);
+    Ok(())
 }
 
 /// The peers of one source in turn: round and round, or once each when the tracker is filled.

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use super::flight::{Asked, Flight, Kind};
 use super::pace::{Nanos, SECOND};
 use super::packets::{self, Hostile};
-use super::run::{Phase, Run, Walk};
+use super::run::{self, Run, Walk};
 use super::tally::Held;
 use crate::population::Apart;
 use crate::system::{BATCH_MAX, HEAD_BYTES, Handing, Inbox, Outbox, Poller, Wake};
@@ -48,6 +48,7 @@ struct Source {
 
 /// The sources, and what they share.
 struct Load {
+    poller: Poller,
     sources: Vec<Source>,
     hostile: Vec<UdpSocket>,
     /// Hostile packets that the share of good ones calls for.
@@ -68,73 +69,15 @@ struct Load {
 pub(crate) fn run(run: &mut Run<'_>, apart: Apart) -> anyhow::Result<bool> {
     let mut load = Load::open(run, apart)?;
     let checks_ids = checks_connection_ids(&load.sources[0], run)?;
-    let mut poller = Poller::new()?;
     for (token, socket) in load.sources.iter().map(|source| &source.socket).chain(&load.hostile).enumerate() {
         socket.set_nonblocking(true)?;
-        poller.watch(socket, token, Wake::Readable)?;
+        load.poller.watch(socket, token, Wake::Readable)?;
     }
-    run.begin();
-    let mut idle_since = 0;
-    loop {
-        let now = run.now();
-        let phase = run.step(now, load.is_settled())?;
-        if phase == Phase::Over {
-            break;
-        }
-        let sent = if phase == Phase::Asking { load.ask(run, now)? } else { 0 };
-        let ready = poller.wait(run.wait_millis(now, idle_since))?;
-        let heard = run.now();
-        for at in 0..ready {
-            load.hear(run, poller.token(at), heard)?;
-        }
-        if sent + ready == 0 {
-            run.idled(now);
-        } else {
-            idle_since = heard;
-        }
-        if let Some(then) = run.tick(heard)? {
-            load.give_up(run, then);
-        }
-    }
-    load.give_up(run, Nanos::MAX);
+    run::drive(run, &mut load)?;
     Ok(checks_ids)
 }
 
-impl Load {
-    fn open(run: &Run<'_>, apart: Apart) -> anyhow::Result<Self> {
-        let options = run.options;
-        let hostile_sockets = if options.hostile > 0.0 { HOSTILE_SOCKETS } else { 0 };
-        Ok(Self {
-            sources: (0..usize::from(options.shape.sources))
-                .map(|at| {
-                    let socket = open(options.target, apart, SOURCES, at)?;
-                    Ok(Source {
-                        id: shake_hands(&socket)
-                            .with_context(|| format!("no connection id from {}", options.target))?,
-                        socket,
-                        id_since: 0,
-                        is_renewing: false,
-                        flight: Flight::new(options.window),
-                        walk: Walk::new(run.population.of(at).len(), options.fill),
-                    })
-                })
-                .collect::<anyhow::Result<_>>()?,
-            hostile: (0..hostile_sockets)
-                .map(|at| open(options.target, apart, HOSTILE_SOURCES, at))
-                .collect::<anyhow::Result<_>>()?,
-            hostile_owed: 0.0,
-            // An id is good for its address: with one address for all there is nowhere to replay it from.
-            hostile_kinds: if apart == Apart::ByAddress { &Hostile::ALL } else { &Hostile::ALL[..3] },
-            handing: if options.no_gso { Handing::One } else { Handing::Segmented },
-            batch: BATCH.min(usize::from(options.window).div_ceil(2)),
-            peer_bytes: if options.target.is_ipv4() { 6 } else { 18 },
-            next: 0,
-            inbox: Inbox::new(),
-            outbox: Outbox::new(),
-            transactions: Vec::with_capacity(BATCH_MAX),
-        })
-    }
-
+impl run::Load for Load {
     fn is_settled(&self) -> bool {
         let is_done =
             |source: &Source| source.flight.is_empty() && (!source.walk.is_fill() || source.walk.is_over());
@@ -173,6 +116,89 @@ impl Load {
             self.attack(run)?;
         }
         Ok(asked)
+    }
+
+    /// Reads what came to one socket.
+    fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()> {
+        loop {
+            let socket = match token.checked_sub(self.sources.len()) {
+                None => &self.sources[token].socket,
+                Some(hostile) => &self.hostile[hostile],
+            };
+            let received = match self.inbox.receive(socket) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => 0,
+                Err(error) => return Err(error).context("cannot receive"),
+            };
+            for at in 0..received {
+                let (head, len) = self.inbox.datagram(at);
+                match self.sources.get_mut(token) {
+                    Some(source) => source.take(run, (head, len), self.peer_bytes, now),
+                    None => run.tally.hostile_bytes_back += len as u64,
+                }
+            }
+            if received < BATCH_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts what was sent before `then` as lost.
+    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos) {
+        for source in &mut self.sources {
+            for asked in source.flight.expire(then) {
+                if asked.kind == Kind::Connect {
+                    source.is_renewing = false;
+                    continue;
+                }
+                if source.walk.repeat(asked.peer) {
+                    run.tally.repeated += 1;
+                } else {
+                    run.tally.lost(asked.due);
+                }
+            }
+        }
+    }
+
+    fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
+    }
+}
+
+impl Load {
+    fn open(run: &Run<'_>, apart: Apart) -> anyhow::Result<Self> {
+        let options = run.options;
+        let hostile_sockets = if options.hostile > 0.0 { HOSTILE_SOCKETS } else { 0 };
+        Ok(Self {
+            poller: Poller::new()?,
+            sources: (0..usize::from(options.shape.sources))
+                .map(|at| {
+                    let socket = open(options.target, apart, SOURCES, at)?;
+                    Ok(Source {
+                        id: shake_hands(&socket)
+                            .with_context(|| format!("no connection id from {}", options.target))?,
+                        socket,
+                        id_since: 0,
+                        is_renewing: false,
+                        flight: Flight::new(options.window),
+                        walk: Walk::new(run.population.of(at).len(), options.fill),
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
+            hostile: (0..hostile_sockets)
+                .map(|at| open(options.target, apart, HOSTILE_SOURCES, at))
+                .collect::<anyhow::Result<_>>()?,
+            hostile_owed: 0.0,
+            // An id is good for its address: with one address for all there is nowhere to replay it from.
+            hostile_kinds: if apart == Apart::ByAddress { &Hostile::ALL } else { &Hostile::ALL[..3] },
+            handing: if options.no_gso { Handing::One } else { Handing::Segmented },
+            batch: BATCH.min(usize::from(options.window).div_ceil(2)),
+            peer_bytes: if options.target.is_ipv4() { 6 } else { 18 },
+            next: 0,
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            transactions: Vec::with_capacity(BATCH_MAX),
+        })
     }
 
     /// Sends up to `count` requests of one source; answers how many were sent.
@@ -244,48 +270,6 @@ impl Load {
             }
         }
         Ok(())
-    }
-
-    /// Reads what came to one socket.
-    fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()> {
-        loop {
-            let socket = match token.checked_sub(self.sources.len()) {
-                None => &self.sources[token].socket,
-                Some(hostile) => &self.hostile[hostile],
-            };
-            let received = match self.inbox.receive(socket) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => 0,
-                Err(error) => return Err(error).context("cannot receive"),
-            };
-            for at in 0..received {
-                let (head, len) = self.inbox.datagram(at);
-                match self.sources.get_mut(token) {
-                    Some(source) => source.take(run, (head, len), self.peer_bytes, now),
-                    None => run.tally.hostile_bytes_back += len as u64,
-                }
-            }
-            if received < BATCH_MAX {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Counts what was sent before `then` as lost.
-    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos) {
-        for source in &mut self.sources {
-            for asked in source.flight.expire(then) {
-                if asked.kind == Kind::Connect {
-                    source.is_renewing = false;
-                    continue;
-                }
-                if source.walk.repeat(asked.peer) {
-                    run.tally.repeated += 1;
-                } else {
-                    run.tally.lost(asked.due);
-                }
-            }
-        }
     }
 }
 
