@@ -67,11 +67,6 @@ impl Reload {
         if problems.is_empty() { Ok(config) } else { Err(Error::new(problems)) }
     }
 
-    /// The file that is read, if there is one.
-    pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
-    }
-
     /// Our variables without their prefix.
     fn variables(&self, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
         let mut variables = Vec::new();
