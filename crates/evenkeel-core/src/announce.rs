@@ -1,6 +1,6 @@
 //! The steps of an announce, in order, on one screen.
 
-use evenkeel_wire::{Announce, Endpoint, Event, Failure, Reply, Stats, Warning};
+use evenkeel_wire::{Announce, Event, Failure, Reply, Stats, Warning};
 
 use crate::addresses::AddressTable;
 use crate::equilibrium::{self, Asker, Handout, Scratch};
@@ -8,7 +8,7 @@ use crate::outcome::{Outcome, Reason};
 use crate::rules::Rules;
 use crate::scope::Scope;
 use crate::shard::{Place, Shard};
-use crate::swarm::{Entry, Kind, Known, Mark};
+use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Spot};
 use crate::time::{Stamp, Time};
 
 /// Everything outside the swarm that an announce may depend on.
@@ -30,8 +30,9 @@ pub struct Cx<'a> {
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// Where it listens: the address that the announce came from, and the port that it names.
-    pub endpoint: Endpoint,
+    /// Where it is reached: at the address that the announce came from and the port that it names, or through the
+    /// socket that the announce came over.
+    pub key: PeerKey,
     /// Interned name and version of its client.
     pub client: u16,
     /// Where the swarm is that it asks for.
@@ -51,19 +52,19 @@ impl Shard {
         let now = Stamp::at(cx.now);
         let at = match self.find(caller.place, &ask.info_hash) {
             Some(at) => at,
-            None if ask.event == Event::Stopped => return stopped(Stats::default(), cx),
+            None if ask.event == Event::Stopped => return stopped(Stats::default(), caller, cx),
             None if cx.store_is_full => return Outcome::failed(Failure::Full),
             // Before anything is created: an address at its limit must not fill the store with empty swarms.
             None if is_address_full(caller, cx) => {
-                return answer(Stats::default(), Reason::NotListedAddressLimit, cx);
+                return answer(Stats::default(), Reason::NotListedAddressLimit, caller, cx);
             }
             None => self.create(caller.place, ask.info_hash, now),
         };
         let mark = self.mark(caller, ask);
-        let mut known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
+        let mut known = self.swarm(at).recognise(&caller.key, mark, &self.keys.peer);
         if ask.event == Event::Stopped {
-            self.forget(at, caller, known, cx);
-            return stopped(self.swarm(at).stats, cx);
+            self.forget(at, known, cx);
+            return stopped(self.swarm(at).stats, caller, cx);
         }
 
         let mut reason = Reason::Announced;
@@ -71,7 +72,7 @@ impl Shard {
             reason = self.admit_peer(at, caller, cx, now);
             if reason == Reason::AnnouncedAfterEviction {
                 // Records have moved.
-                known = self.swarm(at).recognise(&caller.endpoint, mark, &self.keys.peer);
+                known = self.swarm(at).recognise(&caller.key, mark, &self.keys.peer);
             }
         }
         let asker = asker(caller, known, ask, cx.rules);
@@ -80,7 +81,7 @@ impl Shard {
 
         let completes = self.completes(at, ask, &asker);
         let entry = Entry {
-            endpoint: caller.endpoint,
+            key: caller.key,
             kind: asker.kind,
             mark,
             id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
@@ -89,14 +90,14 @@ impl Shard {
             Some(own) => self.change(at, |swarm, keys| swarm.refresh(own, entry, now, &keys.peer)),
             None if is_listed(reason) => {
                 self.change(at, |swarm, keys| swarm.insert(entry, now, &keys.peer));
-                cx.addresses.add(&caller.endpoint);
+                cx.addresses.add(caller.key.source());
             }
             None => {}
         }
         if completes && is_listed(reason) {
             self.change(at, |swarm, _| swarm.stats.downloaded = swarm.stats.downloaded.saturating_add(1));
         }
-        answer(self.swarm(at).stats, reason, cx)
+        answer(self.swarm(at).stats, reason, caller, cx)
     }
 
     /// The same for both addresses of one client, and hardly for anybody else.
@@ -110,12 +111,11 @@ impl Shard {
     }
 
     /// `stopped`: removes the caller's record, if there is one.
-    fn forget(&mut self, at: usize, caller: &Caller, known: Known, cx: &Cx<'_>) {
+    fn forget(&mut self, at: usize, known: Known, cx: &Cx<'_>) {
         if let Some(own) = known.own {
-            let is_v4 = matches!(caller.endpoint, Endpoint::V4(_));
             let gone = self.change(at, |swarm, keys| {
                 swarm.empty_since = Stamp::at(cx.now);
-                swarm.remove(is_v4, own, &keys.peer)
+                swarm.remove(own, &keys.peer)
             });
             cx.addresses.remove(&gone);
         }
@@ -129,7 +129,7 @@ impl Shard {
         }
         if is_limited(caller, cx) {
             let max = cx.rules.peers_per_address_and_swarm_max as usize;
-            if self.swarm(at).count_source(&caller.endpoint, &self.keys.peer, max) >= max {
+            if self.swarm(at).count_source(&caller.key, &self.keys.peer, max) >= max {
                 return Reason::NotListedSwarmLimit;
             }
         }
@@ -147,25 +147,21 @@ impl Shard {
     /// addresses.
     fn completes(&self, at: usize, ask: &Announce, asker: &Asker) -> bool {
         let swarm = self.swarm(at);
-        let was_seeder = |is_v4, record: Option<usize>| {
-            record.is_some_and(|record| swarm.kind_of(is_v4, record) == Kind::Seeder)
-        };
+        let was_seeder =
+            |record: Option<Spot>| record.is_some_and(|record| swarm.state(record).kind() == Kind::Seeder);
         let Known { own, twin } = asker.known;
-        ask.event == Event::Completed
-            && asker.kind == Kind::Seeder
-            && !was_seeder(asker.is_v4, own)
-            && !was_seeder(!asker.is_v4, twin)
+        ask.event == Event::Completed && asker.kind == Kind::Seeder && !was_seeder(own) && !was_seeder(twin)
     }
 }
 
 /// Whether the limits per address hold for the caller.
 fn is_limited(caller: &Caller, cx: &Cx<'_>) -> bool {
-    cx.rules.limit_local_addresses || Scope::of(&caller.endpoint) == Scope::Global
+    cx.rules.limit_local_addresses || Scope::of(caller.key.source()) == Scope::Global
 }
 
 /// Whether the caller's address has as many peers in all swarms as it may.
 fn is_address_full(caller: &Caller, cx: &Cx<'_>) -> bool {
-    is_limited(caller, cx) && cx.addresses.peers(&caller.endpoint) >= cx.rules.peers_per_address_max
+    is_limited(caller, cx) && cx.addresses.peers(caller.key.source()) >= cx.rules.peers_per_address_max
 }
 
 /// What the caller has and wants. Only a `left` of 0 makes a seeder: not to say is to lack something.
@@ -179,18 +175,21 @@ fn kind(ask: &Announce) -> Kind {
 
 fn asker(caller: &Caller, known: Known, ask: &Announce, rules: &Rules) -> Asker {
     let want = ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize;
-    let is_v4 = matches!(caller.endpoint, Endpoint::V4(_));
-    Asker { is_v4, known, kind: kind(ask), scope: Scope::of(&caller.endpoint), want }
+    Asker { key: caller.key, known, kind: kind(ask), want }
 }
 
-fn stopped(stats: Stats, cx: &mut Cx<'_>) -> Outcome {
-    answer(stats, Reason::Stopped, cx)
+fn stopped(stats: Stats, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
+    answer(stats, Reason::Stopped, caller, cx)
 }
 
-fn answer(stats: Stats, reason: Reason, cx: &mut Cx<'_>) -> Outcome {
+fn answer(stats: Stats, reason: Reason, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
     let rules = cx.rules;
-    let spread = rules.interval_secs * rules.interval_spread_percent / 100;
-    let interval_secs = cx.rng.u32(rules.interval_secs - spread..=rules.interval_secs + spread);
+    let mean_secs = match caller.key.family() {
+        Family::V4 | Family::V6 => rules.interval_secs,
+        Family::Web => rules.webtorrent_interval_secs,
+    };
+    let spread = mean_secs * rules.interval_spread_percent / 100;
+    let interval_secs = cx.rng.u32(mean_secs - spread..=mean_secs + spread);
     let reply = Reply {
         stats,
         // Who is not listed has less reason to ask often.

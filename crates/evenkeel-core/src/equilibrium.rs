@@ -6,13 +6,13 @@
 
 pub(crate) mod random;
 
-use evenkeel_wire::PeerId;
+use evenkeel_wire::{Endpoint, PeerId};
 
 use crate::scope::Scope;
-use crate::swarm::{Column, Kind, Known, Swarm};
+use crate::swarm::{Column, Family, Kind, Known, Peer, PeerKey, SocketId, Spot, Swarm};
 pub use random::Scratch;
 
-/// Where the peers of an answer are written, in wire form: slices of the buffer that is sent.
+/// Where the peers of an answer are written: those to dial in wire form, into slices of the buffer that is sent.
 ///
 /// The length of a slice is the limit of its family; a family that the caller cannot be told of has none.
 pub struct Handout<'a> {
@@ -22,6 +22,7 @@ pub struct Handout<'a> {
     ids: Option<&'a mut Ids>,
     v4_len: usize,
     v6_len: usize,
+    sockets: Option<&'a mut Vec<SocketId>>,
 }
 
 /// Ids of handed out peers, in the order of their addresses.
@@ -36,7 +37,14 @@ pub struct Ids {
 impl<'a> Handout<'a> {
     /// Room for peers without ids. Bytes beyond a whole number of peers stay untouched.
     pub fn new(v4: &'a mut [u8], v6: &'a mut [u8]) -> Self {
-        Self { v4: v4.as_chunks_mut().0, v6: v6.as_chunks_mut().0, ids: None, v4_len: 0, v6_len: 0 }
+        let (v4, v6) = (v4.as_chunks_mut().0, v6.as_chunks_mut().0);
+        Self { v4, v6, ids: None, v4_len: 0, v6_len: 0, sockets: None }
+    }
+
+    /// Room for the sockets of WebTorrent peers, and for nobody who is dialled; what `sockets` held is dropped.
+    pub fn to_sockets(sockets: &'a mut Vec<SocketId>) -> Self {
+        sockets.clear();
+        Self { sockets: Some(sockets), ..Self::new(&mut [], &mut []) }
     }
 
     /// Wants the ids too; what `ids` held is dropped.
@@ -57,7 +65,20 @@ impl<'a> Handout<'a> {
         self.v6_len * 18
     }
 
-    fn push_v4(&mut self, column: &Column<6>, at: usize) {
+    fn takes(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => !self.v4.is_empty(),
+            Family::V6 => !self.v6.is_empty(),
+            Family::Web => self.sockets.is_some(),
+        }
+    }
+
+    /// Peers that there is room for.
+    fn room(&self) -> usize {
+        if self.sockets.is_some() { usize::MAX } else { self.v4.len() + self.v6.len() }
+    }
+
+    fn push_v4(&mut self, column: &Column<Peer<6>>, at: usize) {
         if let Some(slot) = self.v4.get_mut(self.v4_len) {
             *slot = column.peers()[at].addr;
             self.v4_len += 1;
@@ -67,7 +88,7 @@ impl<'a> Handout<'a> {
         }
     }
 
-    fn push_v6(&mut self, column: &Column<18>, at: usize) {
+    fn push_v6(&mut self, column: &Column<Peer<18>>, at: usize) {
         if let Some(slot) = self.v6.get_mut(self.v6_len) {
             *slot = column.peers()[at].addr;
             self.v6_len += 1;
@@ -81,10 +102,9 @@ impl<'a> Handout<'a> {
 /// The caller, as far as it matters for what it is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
-    pub(crate) is_v4: bool,
+    pub(crate) key: PeerKey,
     pub(crate) known: Known,
     pub(crate) kind: Kind,
-    pub(crate) scope: Scope,
     pub(crate) want: usize,
 }
 
@@ -98,66 +118,86 @@ pub(crate) fn choose(
 ) {
     let candidates = Candidates::of(swarm, asker, out);
     // Never more than the answer has room for: the draw is over all candidates, not over those that come first.
-    let want = asker.want.min(out.v4.len() + out.v6.len());
+    let want = asker.want.min(out.room());
     random::draw(candidates.len(), want, rng, scratch, |drawn| candidates.hand_out(drawn, out));
 }
 
-/// Everybody whom a caller may be given, numbered from 0: IPv4 peers, then IPv6 peers, the caller left out.
+/// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
 struct Candidates<'a> {
     swarm: &'a Swarm,
+    asker: &'a Asker,
     scope: Scope,
-    v4_from: usize,
-    v4_len: usize,
-    v6_from: usize,
-    v6_len: usize,
+    /// Of each family: its first record that the caller may be given, and how many there are from there on.
+    families: [(Family, usize, usize); 3],
     /// Numbers of the caller's own records, ascending; `usize::MAX` for none.
     own: [usize; 2],
 }
 
 impl<'a> Candidates<'a> {
-    fn of(swarm: &'a Swarm, asker: &Asker, out: &Handout<'_>) -> Self {
-        let first = |seeders: usize| if asker.kind == Kind::Seeder { seeders } else { 0 };
-        let v4_from = first(swarm.v4.seeders());
-        let v6_from = first(swarm.v6().map_or(0, Column::seeders));
-        let v4_len = if out.v4.is_empty() { 0 } else { swarm.v4.len() - v4_from };
-        let v6_len = if out.v6.is_empty() { 0 } else { swarm.v6_len() - v6_from };
-        let (v4_own, v6_own) = match asker.known {
-            Known { own, twin } if asker.is_v4 => (own, twin),
-            Known { own, twin } => (twin, own),
+    fn of(swarm: &'a Swarm, asker: &'a Asker, out: &Handout<'_>) -> Self {
+        let families = [Family::V4, Family::V6, Family::Web].map(|family| {
+            let first = if asker.kind == Kind::Seeder { swarm.family_seeders(family) } else { 0 };
+            let len = if out.takes(family) { swarm.family_len(family) - first } else { 0 };
+            (family, first, len)
+        });
+        let number = |spot: Spot| {
+            let mut before = 0;
+            for (family, first, len) in families {
+                if family == spot.family {
+                    let at = spot.at.checked_sub(first).filter(|at| *at < len)?;
+                    return Some(before + at);
+                }
+                before += len;
+            }
+            None
         };
-        let v4_own = v4_own.and_then(|at| at.checked_sub(v4_from)).filter(|at| *at < v4_len);
-        let v6_own = v6_own.and_then(|at| at.checked_sub(v6_from)).filter(|at| *at < v6_len);
-        let mut own = [v4_own.unwrap_or(usize::MAX), v6_own.map_or(usize::MAX, |at| at + v4_len)];
+        let mut own =
+            [asker.known.own, asker.known.twin].map(|spot| spot.and_then(number).unwrap_or(usize::MAX));
         own.sort_unstable();
-        Self { swarm, scope: asker.scope, v4_from, v4_len, v6_from, v6_len, own }
+        Self { swarm, asker, scope: Scope::of(asker.key.source()), families, own }
     }
 
     fn len(&self) -> usize {
-        self.v4_len + self.v6_len - self.own.iter().filter(|own| **own != usize::MAX).count()
+        let all: usize = self.families.iter().map(|(_, _, len)| len).sum();
+        all - self.own.iter().filter(|own| **own != usize::MAX).count()
     }
 
-    /// Hands out number `drawn`, unless it is out of the caller's scope; answers whether it did.
+    /// Hands out number `drawn`, unless the caller may not learn of it; answers whether it did.
     fn hand_out(&self, drawn: usize, out: &mut Handout<'_>) -> bool {
-        let at = self.own.iter().fold(drawn, |at, own| at + usize::from(at >= *own));
-        match self.swarm.v6() {
-            Some(v6) if at >= self.v4_len => {
-                let at = self.v6_from + at - self.v4_len;
-                self.is_in_scope(|| Scope::of(&v6.peers()[at].endpoint())) && {
+        let number = self.own.iter().fold(drawn, |number, own| number + usize::from(number >= *own));
+        let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
+        if number < v4_len {
+            let at = v4_first + number;
+            let is_told = self.is_in_scope(|| self.swarm.v4.peers()[at].endpoint());
+            if is_told {
+                out.push_v4(&self.swarm.v4, at);
+            }
+            return is_told;
+        }
+        match (self.swarm.v6(), self.swarm.web(), &mut out.sockets) {
+            (Some(v6), ..) if number < v4_len + v6_len => {
+                let at = v6_first + number - v4_len;
+                let is_told = self.is_in_scope(|| v6.peers()[at].endpoint());
+                if is_told {
                     out.push_v6(v6, at);
-                    true
                 }
+                is_told
             }
-            _ => {
-                let at = self.v4_from + at;
-                self.is_in_scope(|| Scope::of(&self.swarm.v4.peers()[at].endpoint())) && {
-                    out.push_v4(&self.swarm.v4, at);
-                    true
+            (_, Some(web), Some(sockets)) => {
+                let key = web.peers()[web_first + number - v4_len - v6_len].key;
+                // Addresses are for the peers to tell each other. But nobody is introduced to itself, on however
+                // many sockets it is.
+                let is_told = !matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == key.peer_id);
+                if is_told {
+                    sockets.push(key.socket);
                 }
+                is_told
             }
+            _ => false,
         }
     }
 
-    fn is_in_scope(&self, scope: impl Fn() -> Scope) -> bool {
-        self.swarm.local_peers == 0 || self.scope.may_learn(scope())
+    fn is_in_scope(&self, endpoint: impl Fn() -> Endpoint) -> bool {
+        self.swarm.local_peers == 0 || self.scope.may_learn(Scope::of(&endpoint()))
     }
 }

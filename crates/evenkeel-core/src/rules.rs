@@ -24,6 +24,8 @@ impl Bounds {
 pub const INTERVAL_SECS: Bounds = Bounds::new(1800, 30, 14_400);
 /// Seconds before which an announce is not welcome.
 pub const MIN_INTERVAL_SECS: Bounds = Bounds::new(300, 10, 14_400);
+/// Seconds between announces of a WebTorrent peer: each announce brings offers, which go stale within a minute.
+pub const WEBTORRENT_INTERVAL_SECS: Bounds = Bounds::new(120, 10, 3600);
 /// How far an interval is spread, in percent up and down, so that clients do not march in step.
 pub const INTERVAL_SPREAD_PERCENT: Bounds = Bounds::new(10, 0, 50);
 /// Peers in an answer when the caller names no number.
@@ -48,6 +50,8 @@ pub struct Rules {
     pub interval_secs: u32,
     /// See [`MIN_INTERVAL_SECS`]; never above the interval.
     pub min_interval_secs: u32,
+    /// See [`WEBTORRENT_INTERVAL_SECS`].
+    pub webtorrent_interval_secs: u32,
     /// See [`INTERVAL_SPREAD_PERCENT`].
     pub interval_spread_percent: u32,
     /// See [`NUMWANT_DEFAULT`]; never above `numwant_max`.
@@ -71,9 +75,10 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// A peer that has not announced for so long is forgotten: two intervals, and time to be late.
+    /// A peer that has not announced for so long is forgotten: two intervals, and time to be late. It holds for
+    /// WebTorrent peers too, whose socket may well outlive their interest.
     pub fn peer_ttl_secs(&self) -> u32 {
-        2 * self.interval_secs + 300
+        2 * self.interval_secs.max(self.webtorrent_interval_secs) + 300
     }
 }
 
@@ -82,6 +87,7 @@ impl Default for Rules {
         Self {
             interval_secs: INTERVAL_SECS.default,
             min_interval_secs: MIN_INTERVAL_SECS.default,
+            webtorrent_interval_secs: WEBTORRENT_INTERVAL_SECS.default,
             interval_spread_percent: INTERVAL_SPREAD_PERCENT.default,
             numwant_default: NUMWANT_DEFAULT.default,
             numwant_max: NUMWANT_MAX.default,

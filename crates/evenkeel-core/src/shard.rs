@@ -1,12 +1,12 @@
 //! Info hash -> swarm: one of many shards, each behind a lock of its own that is held for one announce.
 
-use evenkeel_wire::{Endpoint, InfoHash, Stats};
+use evenkeel_wire::{InfoHash, Stats};
 use hashbrown::HashTable;
 
 use crate::addresses::AddressTable;
 use crate::keyed::Keyed;
 use crate::rules::Rules;
-use crate::swarm::{Column, Kind, Peer, Swarm};
+use crate::swarm::{Family, Kind, Mark, PeerKey, Swarm};
 use crate::time::{Stamp, Time};
 
 /// Shards of a store; a power of two.
@@ -53,6 +53,8 @@ pub struct Totals {
     pub v4_peers: u32,
     /// IPv6 records.
     pub v6_peers: u32,
+    /// WebTorrent records.
+    pub web_peers: u32,
     /// Counted seeders.
     pub seeders: u32,
     /// Counted leechers and partial seeds.
@@ -87,8 +89,8 @@ pub struct Swept {
 /// A record as a census sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Where the peer listens.
-    pub endpoint: Endpoint,
+    /// Where the peer is reached.
+    pub key: PeerKey,
     /// Has everything.
     pub is_seeder: bool,
     /// Interned client.
@@ -105,6 +107,12 @@ impl Shard {
             totals: Totals::default(),
             sweep: Cursor::default(),
         }
+    }
+
+    /// Counts of each swarm that has peers.
+    pub fn scrape_all(&self) -> impl Iterator<Item = (InfoHash, Stats)> {
+        let active = self.swarms.iter().filter(|swarm| swarm.len() > 0);
+        active.map(|swarm| (swarm.info_hash, swarm.stats))
     }
 
     /// What the shard holds.
@@ -186,9 +194,9 @@ impl Shard {
     pub fn drop_swarm(&mut self, info_hash: &InfoHash, addresses: &AddressTable) {
         if let Some(at) = self.find(self.keys.place(info_hash), info_hash) {
             let swarm = &self.swarms[at];
-            let v4 = swarm.v4.peers().iter().map(Peer::endpoint);
-            let v6 = swarm.v6().into_iter().flat_map(Column::peers).map(Peer::endpoint);
-            v4.chain(v6).for_each(|endpoint| addresses.remove(&endpoint));
+            for number in 0..swarm.len() {
+                addresses.remove(swarm.identity(swarm.spot(number)).0.source());
+            }
             self.drop_at(at);
         }
     }
@@ -200,13 +208,11 @@ impl Shard {
         let mut left = budget;
         while left > 0 {
             let swarm = self.swarms.get(at.swarm)?;
-            let v4_len = swarm.v4.len();
             let end = swarm.len().min(at.record + left);
             for record in at.record..end {
-                show(match swarm.v6() {
-                    Some(v6) if record >= v4_len => seen(&v6.peers()[record - v4_len]),
-                    _ => seen(&swarm.v4.peers()[record]),
-                });
+                let spot = swarm.spot(record);
+                let (key, Mark { client, .. }) = swarm.identity(spot);
+                show(Seen { key, is_seeder: swarm.state(spot).kind() == Kind::Seeder, client });
             }
             left = left.saturating_sub(end.saturating_sub(at.record) + 1);
             at = if end >= swarm.len() {
@@ -266,14 +272,9 @@ fn sweep_swarm(
             return (Some(record), looked, expired);
         }
         looked += 1;
-        let v4_len = swarm.v4.len();
-        let stamp = match swarm.v6() {
-            Some(v6) if record >= v4_len => v6.peers()[record - v4_len].stamp(),
-            _ => swarm.v4.peers()[record].stamp(),
-        };
-        if stamp.is_older_than(ttl_secs, now) {
-            let is_v4 = record < v4_len;
-            let gone = swarm.remove(is_v4, if is_v4 { record } else { record - v4_len }, &keys.peer);
+        let spot = swarm.spot(record);
+        if swarm.state(spot).stamp().is_older_than(ttl_secs, now) {
+            let gone = swarm.remove(spot, &keys.peer);
             addresses.remove(&gone);
             expired += 1;
             swarm.empty_since = now;
@@ -284,10 +285,6 @@ fn sweep_swarm(
     (None, looked, expired)
 }
 
-fn seen<const N: usize>(peer: &Peer<N>) -> Seen {
-    Seen { endpoint: peer.endpoint(), is_seeder: peer.kind() == Kind::Seeder, client: peer.client }
-}
-
 impl Totals {
     fn of(swarm: &Swarm) -> Self {
         let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -295,7 +292,8 @@ impl Totals {
             swarms: 0,
             active_swarms: u32::from(swarm.len() > 0),
             v4_peers: small(swarm.v4.len()),
-            v6_peers: small(swarm.v6_len()),
+            v6_peers: small(swarm.family_len(Family::V6)),
+            web_peers: small(swarm.family_len(Family::Web)),
             seeders: swarm.stats.seeders,
             leechers: swarm.stats.incomplete(),
         }
@@ -306,6 +304,7 @@ impl Totals {
         move_by(&mut self.active_swarms, before.active_swarms, after.active_swarms);
         move_by(&mut self.v4_peers, before.v4_peers, after.v4_peers);
         move_by(&mut self.v6_peers, before.v6_peers, after.v6_peers);
+        move_by(&mut self.web_peers, before.web_peers, after.web_peers);
         move_by(&mut self.seeders, before.seeders, after.seeders);
         move_by(&mut self.leechers, before.leechers, after.leechers);
     }

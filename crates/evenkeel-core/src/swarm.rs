@@ -1,9 +1,10 @@
-//! The peers of one info hash now, both families in one swarm.
+//! The peers of one info hash now, however they are reached: one swarm for all dialects and families.
 //!
-//! With anonymous callers a peer is its endpoint, proven by the connection that it announced over: nobody can
-//! touch another's record. A client that announces over both families has two records, *twins*, of which one
-//! is counted: the one that announced last. A false match may only lower a count.
+//! With anonymous callers a peer is its endpoint, proven by the connection that it announced over, or its
+//! WebSocket: nobody can touch another's record. A client with two records (one in each family, or two sockets with
+//! one peer id) is counted once, as what it announced last. A false match may only lower a count.
 
+mod column;
 pub(crate) mod peers;
 
 use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
@@ -11,7 +12,9 @@ use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
 use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
-pub(crate) use peers::{Column, Kind, Mark, Peer};
+pub(crate) use column::{Column, Record};
+use peers::Twin;
+pub(crate) use peers::{Kind, Mark, Peer, SocketId, State, WebKey, WebPeer};
 
 /// How many of the oldest are looked at for eviction in a swarm too large to look at all.
 const EVICTION_SAMPLE: usize = 64;
@@ -21,30 +24,90 @@ pub(crate) struct Swarm {
     pub(crate) info_hash: InfoHash,
     /// Counted peers and completions.
     pub(crate) stats: Stats,
-    /// Peers whose address is not global; while there are none, nobody's scope is looked at.
+    /// Peers whose address is told to others and is not global; while there are none, nobody's scope is looked at.
     pub(crate) local_peers: u32,
     /// When the last peer left; an empty swarm is kept for its count of completions.
     pub(crate) empty_since: Stamp,
-    pub(crate) v4: Column<6>,
-    v6: Option<Box<Column<18>>>,
+    pub(crate) v4: Column<Peer<6>>,
+    /// What most swarms do without.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    v6: Column<Peer<18>>,
+    web: Column<WebPeer>,
+}
+
+/// Identity of a peer in its swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKey {
+    /// Where others dial it.
+    Dialled(Endpoint),
+    /// The socket through which others are introduced to it.
+    Web(WebKey),
+}
+
+/// How peers are reached; one column for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+    Web,
+}
+
+/// Where a record is, until the next change of the swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) family: Family,
+    pub(crate) at: usize,
 }
 
 /// A caller as a swarm knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
-    /// Position of its record in its family's column.
-    pub(crate) own: Option<usize>,
-    /// Position of its twin in the other family's column.
-    pub(crate) twin: Option<usize>,
+    /// Its record.
+    pub(crate) own: Option<Spot>,
+    /// Another record of the same client.
+    pub(crate) twin: Option<Spot>,
 }
 
 /// What a caller is to be recorded as.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) key: PeerKey,
     pub(crate) kind: Kind,
     pub(crate) mark: Mark,
     pub(crate) id: Option<PeerId>,
+}
+
+impl From<Endpoint> for PeerKey {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Dialled(endpoint)
+    }
+}
+
+impl PeerKey {
+    /// The address that limits per address hold for.
+    pub(crate) fn source(&self) -> &Endpoint {
+        match self {
+            Self::Dialled(endpoint) => endpoint,
+            Self::Web(key) => &key.source,
+        }
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        match self {
+            Self::Dialled(Endpoint::V4(_)) => Family::V4,
+            Self::Dialled(Endpoint::V6(_)) => Family::V6,
+            Self::Web(_) => Family::Web,
+        }
+    }
+
+    /// Whether it adds to [`Swarm::local_peers`].
+    fn is_told_locally(&self) -> bool {
+        matches!(self, Self::Dialled(endpoint) if Scope::of(endpoint) != Scope::Global)
+    }
 }
 
 impl Swarm {
@@ -55,124 +118,183 @@ impl Swarm {
             local_peers: 0,
             empty_since: now,
             v4: Column::default(),
-            v6: None,
+            more: None,
         }
     }
 
-    pub(crate) fn v6(&self) -> Option<&Column<18>> {
-        self.v6.as_deref()
+    pub(crate) fn v6(&self) -> Option<&Column<Peer<18>>> {
+        self.more.as_ref().map(|more| &more.v6)
     }
 
-    /// Records of both families; twins are two.
+    pub(crate) fn web(&self) -> Option<&Column<WebPeer>> {
+        self.more.as_ref().map(|more| &more.web)
+    }
+
+    /// Records of one family; twins are two.
+    pub(crate) fn family_len(&self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4.len(),
+            Family::V6 => self.v6().map_or(0, Column::len),
+            Family::Web => self.web().map_or(0, Column::len),
+        }
+    }
+
+    /// Records of seeders of one family: they are the first of its column.
+    pub(crate) fn family_seeders(&self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4.seeders(),
+            Family::V6 => self.v6().map_or(0, Column::seeders),
+            Family::Web => self.web().map_or(0, Column::seeders),
+        }
+    }
+
+    /// Records of all families.
     pub(crate) fn len(&self) -> usize {
-        self.v4.len() + self.v6_len()
+        self.v4.len() + self.more.as_ref().map_or(0, |more| more.v6.len() + more.web.len())
     }
 
-    pub(crate) fn v6_len(&self) -> usize {
-        self.v6.as_ref().map_or(0, |v6| v6.len())
+    /// Record number `number` of all, for those who walk over them.
+    pub(crate) fn spot(&self, number: usize) -> Spot {
+        let v4_len = self.v4.len();
+        let dialled_len = v4_len + self.family_len(Family::V6);
+        match number {
+            _ if number < v4_len => Spot { family: Family::V4, at: number },
+            _ if number < dialled_len => Spot { family: Family::V6, at: number - v4_len },
+            _ => Spot { family: Family::Web, at: number - dialled_len },
+        }
+    }
+
+    /// What a record says of its peer.
+    pub(crate) fn state(&self, spot: Spot) -> State {
+        match (&self.more, spot.family) {
+            (Some(more), Family::V6) => more.v6.peers()[spot.at].state(),
+            (Some(more), Family::Web) => more.web.peers()[spot.at].state(),
+            _ => self.v4.peers()[spot.at].state(),
+        }
+    }
+
+    /// Whose record it is, and with which software.
+    pub(crate) fn identity(&self, spot: Spot) -> (PeerKey, Mark) {
+        match (&self.more, spot.family) {
+            (Some(more), Family::V6) => dialled(&more.v6.peers()[spot.at]),
+            (Some(more), Family::Web) => browser(&more.web.peers()[spot.at]),
+            _ => dialled(&self.v4.peers()[spot.at]),
+        }
     }
 
     /// Finds the caller's record and its twin.
-    pub(crate) fn recognise(&self, endpoint: &Endpoint, mark: Mark, keyed: &Keyed) -> Known {
-        match endpoint {
-            Endpoint::V4(addr) => Known {
-                own: self.v4.find(addr, keyed),
-                twin: self.v6.as_ref().and_then(|v6| find_any_twin(v6, mark, [addr[4], addr[5]])),
+    pub(crate) fn recognise(&self, key: &PeerKey, mark: Mark, keyed: &Keyed) -> Known {
+        let spot = |family| move |at| Spot { family, at };
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => Known {
+                own: self.v4.find(addr, keyed).map(spot(Family::V4)),
+                twin: self
+                    .v6()
+                    .and_then(|v6| v6.find_any_twin(&Twin { mark, port: [addr[4], addr[5]] }, keyed))
+                    .map(spot(Family::V6)),
             },
-            Endpoint::V6(addr) => Known {
-                own: self.v6.as_ref().and_then(|v6| v6.find(addr, keyed)),
-                twin: find_any_twin(&self.v4, mark, [addr[16], addr[17]]),
+            PeerKey::Dialled(Endpoint::V6(addr)) => Known {
+                own: self.v6().and_then(|v6| v6.find(addr, keyed)).map(spot(Family::V6)),
+                twin: self
+                    .v4
+                    .find_any_twin(&Twin { mark, port: [addr[16], addr[17]] }, keyed)
+                    .map(spot(Family::V4)),
             },
-        }
-    }
-
-    /// The kind of a record.
-    pub(crate) fn kind_of(&self, is_v4: bool, at: usize) -> Kind {
-        match &self.v6 {
-            Some(v6) if !is_v4 => v6.peers()[at].kind(),
-            _ => self.v4.peers()[at].kind(),
+            PeerKey::Web(key) => {
+                let Some(web) = self.web() else { return Known { own: None, twin: None } };
+                let own = web.find(key, keyed);
+                let twin = [true, false]
+                    .into_iter()
+                    .filter_map(|counted| web.find_twin(&key.peer_id, counted, keyed))
+                    .find(|at| Some(*at) != own);
+                Known { own: own.map(spot(Family::Web)), twin: twin.map(spot(Family::Web)) }
+            }
         }
     }
 
     /// Peers from the same source, counted up to `max`.
-    pub(crate) fn count_source(&self, endpoint: &Endpoint, keyed: &Keyed, max: usize) -> usize {
-        let scope = Scope::of(endpoint);
-        match endpoint {
-            Endpoint::V4(addr) => self.v4.count_source(addr, scope, keyed, max),
-            Endpoint::V6(addr) => self.v6.as_ref().map_or(0, |v6| v6.count_source(addr, scope, keyed, max)),
+    pub(crate) fn count_source(&self, key: &PeerKey, keyed: &Keyed, max: usize) -> usize {
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => self.v4.count_source(addr, keyed, max),
+            PeerKey::Dialled(Endpoint::V6(addr)) => {
+                self.v6().map_or(0, |v6| v6.count_source(addr, keyed, max))
+            }
+            PeerKey::Web(key) => self.web().map_or(0, |web| web.count_source(key, keyed, max)),
         }
     }
 
     /// Adds a peer that is not there yet.
     pub(crate) fn insert(&mut self, entry: Entry, now: Stamp, keyed: &Keyed) {
-        let Entry { endpoint, kind, mark, id } = entry;
-        self.uncount_twin(&endpoint, mark);
-        match endpoint {
-            Endpoint::V4(addr) => self.v4.insert(Peer::new(addr, kind, now, mark), id, keyed),
-            Endpoint::V6(addr) => {
-                self.v6.get_or_insert_default().insert(Peer::new(addr, kind, now, mark), id, keyed);
+        let Entry { key, kind, mark, id } = entry;
+        self.uncount_twin(&key, mark, keyed);
+        let state = State::new(kind, now);
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => self.v4.insert(Peer::new(addr, state, mark), id, keyed),
+            PeerKey::Dialled(Endpoint::V6(addr)) => {
+                self.more.get_or_insert_default().v6.insert(Peer::new(addr, state, mark), id, keyed);
+            }
+            PeerKey::Web(key) => {
+                let peer = WebPeer::new(key, state, mark.client);
+                self.more.get_or_insert_default().web.insert(peer, None, keyed);
             }
         }
         *self.count(kind) += 1;
-        self.local_peers += u32::from(Scope::of(&endpoint) != Scope::Global);
+        self.local_peers += u32::from(key.is_told_locally());
     }
 
     /// Notes another announce of a peer whose record is at `own`.
-    pub(crate) fn refresh(&mut self, own: usize, entry: Entry, now: Stamp, keyed: &Keyed) {
-        let Entry { endpoint, kind, mark, .. } = entry;
-        let same_client = match (&endpoint, &self.v6) {
-            (Endpoint::V6(_), Some(v6)) => v6.peers()[own].mark() == mark,
-            _ => self.v4.peers()[own].mark() == mark,
-        };
-        if !same_client {
+    pub(crate) fn refresh(&mut self, own: Spot, entry: Entry, now: Stamp, keyed: &Keyed) {
+        let Entry { key, kind, mark, .. } = entry;
+        let before = self.state(own);
+        if self.identity(own).1 != mark && own.family != Family::Web {
             // Another client behind the same endpoint: what the old one was, twin or not, is over.
-            self.remove(matches!(endpoint, Endpoint::V4(_)), own, keyed);
+            self.remove(own, keyed);
             return self.insert(entry, now, keyed);
         }
-        let (was, counted) = match (&endpoint, &mut self.v6) {
-            (Endpoint::V6(_), Some(v6)) => refresh_record(v6, own, (kind, now), keyed),
-            _ => refresh_record(&mut self.v4, own, (kind, now), keyed),
-        };
-        if counted {
-            *self.count(was) -= 1;
+        if before.is_counted() {
+            *self.count(before.kind()) -= 1;
         } else {
-            self.uncount_twin(&endpoint, mark);
+            self.uncount_twin(&key, mark, keyed);
+        }
+        match (&mut self.more, own.family) {
+            (Some(more), Family::V6) => refresh_record(&mut more.v6, own.at, (kind, now), keyed),
+            (Some(more), Family::Web) => refresh_record(&mut more.web, own.at, (kind, now), keyed),
+            _ => refresh_record(&mut self.v4, own.at, (kind, now), keyed),
         }
         *self.count(kind) += 1;
     }
 
-    /// Takes a peer out; its twin is counted in its place.
-    pub(crate) fn remove(&mut self, is_v4: bool, at: usize, keyed: &Keyed) -> Endpoint {
-        let (endpoint, kind, mark, counted) = match &mut self.v6 {
-            Some(v6) if !is_v4 => facts(&v6.remove(at, keyed)),
-            _ => facts(&self.v4.remove(at, keyed)),
-        };
-        if self.v6_len() == 0 {
-            self.v6 = None;
+    /// Takes a peer out; its twin is counted in its place. Answers where it came from.
+    pub(crate) fn remove(&mut self, spot: Spot, keyed: &Keyed) -> Endpoint {
+        let state = self.state(spot);
+        let (key, mark) = self.identity(spot);
+        match (&mut self.more, spot.family) {
+            (Some(more), Family::V6) => drop(more.v6.remove(spot.at, keyed)),
+            (Some(more), Family::Web) => drop(more.web.remove(spot.at, keyed)),
+            _ => drop(self.v4.remove(spot.at, keyed)),
         }
-        self.local_peers -= u32::from(Scope::of(&endpoint) != Scope::Global);
-        if counted {
-            *self.count(kind) -= 1;
-            self.count_twin(&endpoint, mark);
+        if self.more.as_ref().is_some_and(|more| more.v6.len() + more.web.len() == 0) {
+            self.more = None;
         }
-        endpoint
+        self.local_peers -= u32::from(key.is_told_locally());
+        if state.is_counted() {
+            *self.count(state.kind()) -= 1;
+            self.count_twin(&key, mark, keyed);
+        }
+        *key.source()
     }
 
     /// Takes out the peer that announced least recently: exactly in a small swarm; in a large one the oldest of
     /// a random sample, which on average is older than 98 of 100 peers.
     pub(crate) fn evict(&mut self, now: Stamp, rng: &mut fastrand::Rng, keyed: &Keyed) -> Endpoint {
-        let (v4_len, len) = (self.v4.len(), self.len());
-        let age = |at: usize| match &self.v6 {
-            Some(v6) if at >= v4_len => v6.peers()[at - v4_len].stamp().age(now),
-            _ => self.v4.peers()[at].stamp().age(now),
-        };
+        let len = self.len();
+        let age = |number: &usize| self.state(self.spot(*number)).stamp().age(now);
         let oldest = if len <= 2 * EVICTION_SAMPLE {
-            (0..len).max_by_key(|at| age(*at))
+            (0..len).max_by_key(age)
         } else {
-            (0..EVICTION_SAMPLE).map(|_| rng.usize(..len)).max_by_key(|at| age(*at))
+            (0..EVICTION_SAMPLE).map(|_| rng.usize(..len)).max_by_key(age)
         };
-        let at = oldest.unwrap_or_default();
-        if at < v4_len { self.remove(true, at, keyed) } else { self.remove(false, at - v4_len, keyed) }
+        self.remove(self.spot(oldest.unwrap_or_default()), keyed)
     }
 
     fn count(&mut self, kind: Kind) -> &mut u32 {
@@ -183,56 +305,52 @@ impl Swarm {
         }
     }
 
-    /// The announcing record of `endpoint` is about to be counted: a counted twin no longer is.
-    fn uncount_twin(&mut self, endpoint: &Endpoint, mark: Mark) {
-        if let Some(kind) = self.flip_twin(endpoint, mark, true) {
+    /// The announcing record of `key` is about to be counted: a counted twin no longer is.
+    fn uncount_twin(&mut self, key: &PeerKey, mark: Mark, keyed: &Keyed) {
+        if let Some(kind) = self.flip_twin(key, mark, true, keyed) {
             *self.count(kind) -= 1;
         }
     }
 
-    /// The counted record of `endpoint` is gone: its twin takes over.
-    fn count_twin(&mut self, endpoint: &Endpoint, mark: Mark) {
-        if let Some(kind) = self.flip_twin(endpoint, mark, false) {
+    /// The counted record of `key` is gone: its twin takes over.
+    fn count_twin(&mut self, key: &PeerKey, mark: Mark, keyed: &Keyed) {
+        if let Some(kind) = self.flip_twin(key, mark, false, keyed) {
             *self.count(kind) += 1;
         }
     }
 
     /// Finds a twin that is or is not counted, turns that round and answers its kind.
-    fn flip_twin(&mut self, endpoint: &Endpoint, mark: Mark, counted: bool) -> Option<Kind> {
-        let port = endpoint.port().to_be_bytes();
-        match endpoint {
-            Endpoint::V4(_) => {
-                let v6 = self.v6.as_mut()?;
-                let at = v6.find_twin(mark, port, counted)?;
-                v6.set_counted(at, !counted);
-                Some(v6.peers()[at].kind())
+    fn flip_twin(&mut self, key: &PeerKey, mark: Mark, counted: bool, keyed: &Keyed) -> Option<Kind> {
+        match key {
+            PeerKey::Dialled(endpoint) => {
+                let twin = Twin { mark, port: endpoint.port().to_be_bytes() };
+                match endpoint {
+                    Endpoint::V4(_) => flip(&mut self.more.as_mut()?.v6, &twin, counted, keyed),
+                    Endpoint::V6(_) => flip(&mut self.v4, &twin, counted, keyed),
+                }
             }
-            Endpoint::V6(_) => {
-                let at = self.v4.find_twin(mark, port, counted)?;
-                self.v4.set_counted(at, !counted);
-                Some(self.v4.peers()[at].kind())
-            }
+            PeerKey::Web(key) => flip(&mut self.more.as_mut()?.web, &key.peer_id, counted, keyed),
         }
     }
 }
 
-fn find_any_twin<const N: usize>(column: &Column<N>, mark: Mark, port: [u8; 2]) -> Option<usize> {
-    column.find_twin(mark, port, true).or_else(|| column.find_twin(mark, port, false))
+fn flip<R: Record>(column: &mut Column<R>, twin: &R::Twin, counted: bool, keyed: &Keyed) -> Option<Kind> {
+    let at = column.find_twin(twin, counted, keyed)?;
+    column.set_counted(at, !counted);
+    Some(column.peers()[at].state().kind())
 }
 
-/// Refreshes a record, makes it the counted one, and answers its old kind and whether it was counted before.
-fn refresh_record<const N: usize>(
-    column: &mut Column<N>,
-    own: usize,
-    (kind, now): (Kind, Stamp),
-    keyed: &Keyed,
-) -> (Kind, bool) {
-    let before = column.peers()[own];
+/// Refreshes a record and makes it the counted one.
+fn refresh_record<R: Record>(column: &mut Column<R>, own: usize, (kind, now): (Kind, Stamp), keyed: &Keyed) {
     let at = column.refresh(own, kind, now, keyed);
     column.set_counted(at, true);
-    (before.kind(), before.is_counted())
 }
 
-fn facts<const N: usize>(peer: &Peer<N>) -> (Endpoint, Kind, Mark, bool) {
-    (peer.endpoint(), peer.kind(), peer.mark(), peer.is_counted())
+fn dialled<const N: usize>(peer: &Peer<N>) -> (PeerKey, Mark) {
+    (PeerKey::Dialled(peer.endpoint()), peer.mark())
+}
+
+/// Records of browsers hold no fingerprint: their peer id is known in full.
+fn browser(peer: &WebPeer) -> (PeerKey, Mark) {
+    (PeerKey::Web(peer.key), Mark { client: peer.client, twin: 0 })
 }

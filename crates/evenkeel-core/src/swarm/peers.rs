@@ -1,20 +1,14 @@
-//! The peers of one swarm in one address family: records of 12 (IPv4) or 24 bytes (IPv6), seeders first.
-//!
-//! Up to [`FEW_MAX`] peers are found by a linear scan, which at this size beats any table; above it, by an
-//! index. Positions are not stable: whatever moves a record keeps the index true.
+//! What a swarm knows of one peer: 12 bytes (IPv4), 24 (IPv6), or 52 for one that is reached through its socket.
 
-use evenkeel_wire::PeerId;
-use hashbrown::HashTable;
+use std::fmt;
 
+use evenkeel_wire::{Endpoint, PeerId};
+
+use super::column::Record;
+use crate::addresses::source;
 use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
-use evenkeel_wire::Endpoint;
-
-/// Largest column without an index.
-const FEW_MAX: usize = 128;
-/// An index is dropped only well below that, so that a column at the edge does not rebuild it all the time.
-const FEW_AGAIN: usize = 96;
 
 /// What a peer has and wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,326 +21,232 @@ pub(crate) enum Kind {
     Partial,
 }
 
-/// One peer: `N` is 6 or 18. Addresses are in wire form, so that handing a peer out is a copy.
+/// Kind (2 bits), counted (1), free (2), stamp of the last announce (11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer<const N: usize> {
-    /// Address and port.
-    pub(crate) addr: [u8; N],
-    /// Kind (2 bits), counted (1), free (2), stamp of the last announce (11).
-    state: u16,
-    /// Interned name and version of the client, for statistics.
-    pub(crate) client: u16,
-    /// Keyed hash of peer id and key: the same in both families for the same client.
-    pub(crate) twin: u16,
-}
+pub(crate) struct State(u16);
 
-const _: () = assert!(size_of::<Peer<6>>() == 12 && size_of::<Peer<18>>() == 24);
-
-impl<const N: usize> Peer<N> {
+impl State {
     const COUNTED: u16 = 1 << 2;
 
-    pub(crate) fn new(addr: [u8; N], kind: Kind, now: Stamp, mark: Mark) -> Self {
-        let mut peer = Self { addr, state: Self::COUNTED, client: mark.client, twin: mark.twin };
-        peer.set(kind, now);
-        peer
+    /// Of a peer that announces now, and is counted.
+    pub(crate) fn new(kind: Kind, now: Stamp) -> Self {
+        let mut state = Self(Self::COUNTED);
+        state.set(kind, now);
+        state
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        match self.state & 3 {
+    pub(crate) fn kind(self) -> Kind {
+        match self.0 & 3 {
             0 => Kind::Seeder,
             1 => Kind::Leecher,
             _ => Kind::Partial,
         }
     }
 
-    fn set(&mut self, kind: Kind, now: Stamp) {
-        self.state = kind as u16 | self.state & Self::COUNTED | now.bits() << (16 - Stamp::BITS);
+    pub(crate) fn set(&mut self, kind: Kind, now: Stamp) {
+        self.0 = kind as u16 | self.0 & Self::COUNTED | now.bits() << (16 - Stamp::BITS);
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp::from_bits(self.state >> (16 - Stamp::BITS))
+    pub(crate) fn stamp(self) -> Stamp {
+        Stamp::from_bits(self.0 >> (16 - Stamp::BITS))
     }
 
     /// Whether this record stands for its client in the counts; of twins only one does.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.state & Self::COUNTED != 0
+    pub(crate) fn is_counted(self) -> bool {
+        self.0 & Self::COUNTED != 0
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { client: self.client, twin: self.twin }
-    }
-
-    fn port(&self) -> [u8; 2] {
-        [self.addr[N - 2], self.addr[N - 1]]
-    }
-
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        if N == 6 {
-            let mut bytes = [0; 6];
-            bytes.copy_from_slice(&self.addr[..6]);
-            Endpoint::V4(bytes)
-        } else {
-            let mut bytes = [0; 18];
-            bytes.copy_from_slice(&self.addr[..18]);
-            Endpoint::V6(bytes)
-        }
+    pub(crate) fn set_counted(&mut self, counted: bool) {
+        self.0 = if counted { self.0 | Self::COUNTED } else { self.0 & !Self::COUNTED };
     }
 }
 
 /// What tells clients apart besides their address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
+    /// Interned name and version, for statistics.
     pub(crate) client: u16,
+    /// Keyed hash of peer id and key: the same in both families for the same client.
     pub(crate) twin: u16,
 }
 
-/// The records of one family. `peers[..seeders]` are the seeders.
-#[derive(Default)]
-pub(crate) struct Column<const N: usize> {
-    peers: Vec<Peer<N>>,
-    seeders: u32,
-    index: Option<Box<Index>>,
-    /// Parallel to `peers` when ids are kept (a setting that holds from start to end), else absent.
-    ids: Option<Vec<PeerId>>,
+/// A peer that others dial: `N` is 6 or 18. Addresses are in wire form, so that handing a peer out is a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer<const N: usize> {
+    /// Address and port.
+    pub(crate) addr: [u8; N],
+    state: State,
+    mark: Mark,
 }
 
-/// Records of one fingerprint, port and software that the index knows. A client has one or two; somebody who
-/// announces the same from thousands of addresses must not make a chain of thousands: what is beyond has no twin.
-const SAME_TWIN_MAX: usize = 16;
+const _: () = assert!(size_of::<Peer<6>>() == 12 && size_of::<Peer<18>>() == 24);
 
-/// Where records are, for columns too long to scan.
-#[derive(Default)]
-struct Index {
-    by_source: HashTable<u32>,
-    by_twin: HashTable<u32>,
+/// A client, as far as a record of the other family shows it: same fingerprint (16 bits of a keyed hash), same
+/// software, same port.
+///
+/// Among clients of one kind that keep their default port only the fingerprint tells: a false match may lower a
+/// count, and does nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Twin {
+    pub(crate) mark: Mark,
+    pub(crate) port: [u8; 2],
 }
 
-impl<const N: usize> Column<N> {
-    pub(crate) fn len(&self) -> usize {
-        self.peers.len()
+impl<const N: usize> Peer<N> {
+    pub(crate) fn new(addr: [u8; N], state: State, mark: Mark) -> Self {
+        Self { addr, state, mark }
     }
 
-    pub(crate) fn seeders(&self) -> usize {
-        self.seeders as usize
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
     }
 
-    pub(crate) fn peers(&self) -> &[Peer<N>] {
-        &self.peers
-    }
-
-    pub(crate) fn id(&self, at: usize) -> Option<PeerId> {
-        self.ids.as_ref().map(|ids| ids[at])
-    }
-
-    /// Where the record of an endpoint is.
-    pub(crate) fn find(&self, addr: &[u8; N], keyed: &Keyed) -> Option<usize> {
-        match &self.index {
-            None => self.peers.iter().position(|peer| peer.addr == *addr),
-            Some(index) => index
-                .by_source
-                .find(source_hash(addr, keyed), |at| self.peers[*at as usize].addr == *addr)
-                .map(|at| *at as usize),
-        }
-    }
-
-    /// Where a record of the same client is, counted or not as asked; given for a record of the other family.
-    ///
-    /// Same fingerprint (16 bits of a keyed hash), same port, same software. Among clients of one kind that keep
-    /// their default port only the fingerprint tells: a false match may lower a count, and does nothing else.
-    pub(crate) fn find_twin(&self, mark: Mark, port: [u8; 2], counted: bool) -> Option<usize> {
-        let is_twin =
-            |peer: &Peer<N>| peer.mark() == mark && peer.port() == port && peer.is_counted() == counted;
-        match &self.index {
-            None => self.peers.iter().position(is_twin),
-            Some(index) => index
-                .by_twin
-                .find(twin_hash(mark, port), |at| is_twin(&self.peers[*at as usize]))
-                .map(|at| *at as usize),
-        }
-    }
-
-    /// Records of the same source (IPv4 address, IPv6 /64), counted up to `max`.
-    pub(crate) fn count_source(&self, addr: &[u8; N], scope: Scope, keyed: &Keyed, max: usize) -> usize {
-        let source_len = if N == 6 { 4 } else { 8 };
-        let is_same = |peer: &Peer<N>| peer.addr[..source_len] == addr[..source_len];
-        match &self.index {
-            // Only global sources share a bucket; see `source_hash`.
-            Some(index) if scope == Scope::Global => index
-                .by_source
-                .iter_hash(source_hash(addr, keyed))
-                .filter(|at| is_same(&self.peers[**at as usize]))
-                .take(max)
-                .count(),
-            _ => self.peers.iter().filter(|peer| is_same(peer)).take(max).count(),
-        }
-    }
-
-    /// Adds a record that is not there yet.
-    pub(crate) fn insert(&mut self, peer: Peer<N>, id: Option<PeerId>, keyed: &Keyed) {
-        if self.peers.len() == self.peers.capacity() {
-            // Growth by a quarter, not by doubling: most swarms are small and stay so.
-            self.peers.reserve_exact(1.max(self.peers.len() / 4));
-        }
-        let at = self.peers.len();
-        self.peers.push(peer);
-        if let Some(id) = id {
-            self.ids.get_or_insert_default().push(id);
-        }
-        if let Some(index) = &mut self.index {
-            index.add(&self.peers, at, keyed);
-        } else if self.peers.len() > FEW_MAX {
-            self.index = Some(Box::new(Index::of(&self.peers, keyed)));
-        }
-        if peer.kind() == Kind::Seeder {
-            self.swap(at, self.seeders(), keyed);
-            self.seeders += 1;
-        }
-    }
-
-    /// Takes a record out and answers it.
-    pub(crate) fn remove(&mut self, at: usize, keyed: &Keyed) -> Peer<N> {
-        let mut at = at;
-        if at < self.seeders() {
-            let last_seeder = self.seeders() - 1;
-            self.swap(at, last_seeder, keyed);
-            self.seeders -= 1;
-            at = last_seeder;
-        }
-        let last = self.peers.len() - 1;
-        self.swap(at, last, keyed);
-        if let Some(index) = &mut self.index {
-            index.remove(&self.peers, last, keyed);
-        }
-        if let Some(ids) = &mut self.ids {
-            ids.pop();
-        }
-        let peer = self.peers.swap_remove(last);
-        if self.peers.len() < FEW_AGAIN {
-            self.index = None;
-        }
-        if self.peers.len() < self.peers.capacity() / 2 {
-            self.peers.shrink_to(self.peers.len() + self.peers.len() / 4);
-        }
-        peer
-    }
-
-    /// Notes an announce of a record that is there; answers where it is now.
-    pub(crate) fn refresh(&mut self, at: usize, kind: Kind, now: Stamp, keyed: &Keyed) -> usize {
-        let was_seeder = at < self.seeders();
-        self.peers[at].set(kind, now);
-        match (was_seeder, kind == Kind::Seeder) {
-            (false, true) => {
-                let to = self.seeders();
-                self.swap(at, to, keyed);
-                self.seeders += 1;
-                to
-            }
-            (true, false) => {
-                let to = self.seeders() - 1;
-                self.swap(at, to, keyed);
-                self.seeders -= 1;
-                to
-            }
-            _ => at,
-        }
-    }
-
-    pub(crate) fn set_counted(&mut self, at: usize, counted: bool) {
-        let state = &mut self.peers[at].state;
-        *state = if counted { *state | Peer::<N>::COUNTED } else { *state & !Peer::<N>::COUNTED };
-    }
-
-    fn swap(&mut self, a: usize, b: usize, keyed: &Keyed) {
-        if a == b {
-            return;
-        }
-        if let Some(index) = &mut self.index {
-            index.swap(&self.peers, [a, b], keyed);
-        }
-        self.peers.swap(a, b);
-        if let Some(ids) = &mut self.ids {
-            ids.swap(a, b);
-        }
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        endpoint(&self.addr)
     }
 }
 
-impl Index {
-    fn of<const N: usize>(peers: &[Peer<N>], keyed: &Keyed) -> Self {
-        let mut index = Self::default();
-        for at in 0..peers.len() {
-            index.add(peers, at, keyed);
-        }
-        index
+impl<const N: usize> Record for Peer<N> {
+    type Key = [u8; N];
+    type Twin = Twin;
+
+    fn key(&self) -> [u8; N] {
+        self.addr
     }
 
-    fn add<const N: usize>(&mut self, peers: &[Peer<N>], at: usize, keyed: &Keyed) {
-        let position = position(at);
-        let source = |at: &u32| source_hash(&peers[*at as usize].addr, keyed);
-        self.by_source.insert_unique(source(&position), position, source);
-        let twin = |at: &u32| twin_hash(peers[*at as usize].mark(), peers[*at as usize].port());
-        let hash = twin(&position);
-        if self.by_twin.iter_hash(hash).take(SAME_TWIN_MAX).count() < SAME_TWIN_MAX {
-            self.by_twin.insert_unique(hash, position, twin);
-        }
+    fn twin(&self) -> Twin {
+        Twin { mark: self.mark, port: [self.addr[N - 2], self.addr[N - 1]] }
     }
 
-    fn remove<const N: usize>(&mut self, peers: &[Peer<N>], at: usize, keyed: &Keyed) {
-        let peer = &peers[at];
-        let position = position(at);
-        if let Ok(entry) =
-            self.by_source.find_entry(source_hash(&peer.addr, keyed), |other| *other == position)
-        {
-            entry.remove();
-        }
-        if let Ok(entry) =
-            self.by_twin.find_entry(twin_hash(peer.mark(), peer.port()), |other| *other == position)
-        {
-            entry.remove();
+    fn state(&self) -> State {
+        self.state
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn source(addr: &[u8; N]) -> Endpoint {
+        endpoint(addr)
+    }
+
+    fn key_hash(addr: &[u8; N], keyed: &Keyed) -> u64 {
+        let endpoint = endpoint(addr);
+        match Scope::of(&endpoint) {
+            Scope::Global => keyed.hash(source(&endpoint)),
+            _ => keyed.hash(addr),
         }
     }
 
-    /// Notes that two records change places.
-    fn swap<const N: usize>(&mut self, peers: &[Peer<N>], pair: [usize; 2], keyed: &Keyed) {
-        let [a, b] = pair.map(position);
-        let sources = pair.map(|at| source_hash(&peers[at].addr, keyed));
-        let twins = pair.map(|at| twin_hash(peers[at].mark(), peers[at].port()));
-        for (table, hashes) in [(&mut self.by_source, sources), (&mut self.by_twin, twins)] {
-            // Equal hashes share a bucket chain: both slots are found before either is changed.
-            let first = table.find_bucket_index(hashes[0], |at| *at == a);
-            let second = table.find_bucket_index(hashes[1], |at| *at == b);
-            for (slot, now_at) in [(first, b), (second, a)] {
-                if let Some(at) = slot.and_then(|slot| table.get_bucket_mut(slot)) {
-                    *at = now_at;
-                }
-            }
-        }
+    /// The fingerprint is a keyed hash already; this only spreads it.
+    fn twin_hash(twin: &Twin, _: &Keyed) -> u64 {
+        let Twin { mark, port } = twin;
+        let bits =
+            u64::from(mark.twin) << 32 | u64::from(mark.client) << 16 | u64::from(u16::from_be_bytes(*port));
+        bits.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
     }
 }
 
-/// Positions fit: a swarm holds at most 2^24 peers (`rules::PEERS_PER_SWARM_MAX`).
-fn position(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-/// Records of one global source share a bucket, so that they can be counted; the limit per address keeps
-/// them few. Sources that are not global are not limited, and are spread by their port too.
-fn source_hash<const N: usize>(addr: &[u8; N], keyed: &Keyed) -> u64 {
-    let mut bytes = [0; 18];
-    bytes[..N].copy_from_slice(addr);
-    let endpoint = if N == 6 {
-        Endpoint::V4([addr[0], addr[1], addr[2], addr[3], addr[4], addr[5]])
+fn endpoint<const N: usize>(addr: &[u8; N]) -> Endpoint {
+    if N == 6 {
+        let mut bytes = [0; 6];
+        bytes.copy_from_slice(&addr[..6]);
+        Endpoint::V4(bytes)
     } else {
+        let mut bytes = [0; 18];
+        bytes.copy_from_slice(&addr[..18]);
         Endpoint::V6(bytes)
-    };
-    match Scope::of(&endpoint) {
-        Scope::Global => keyed.hash(crate::addresses::source(&endpoint)),
-        _ => keyed.hash(addr),
     }
 }
 
-/// The fingerprint is a keyed hash already; this only spreads it.
-fn twin_hash(mark: Mark, port: [u8; 2]) -> u64 {
-    let bits =
-        u64::from(mark.twin) << 32 | u64::from(mark.client) << 16 | u64::from(u16::from_be_bytes(port));
-    bits.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+/// A WebSocket of the program: which thread holds it, and a number that no other socket of that thread ever had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId(u64);
+
+impl SocketId {
+    /// Bits of the number: a thread that accepts a million sockets each second runs out after nine years.
+    const SERIAL_BITS: u32 = 48;
+
+    /// The socket `serial` of the thread `worker`.
+    pub fn new(worker: u16, serial: u64) -> Self {
+        Self(u64::from(worker) << Self::SERIAL_BITS | serial & ((1 << Self::SERIAL_BITS) - 1))
+    }
+
+    /// The thread that holds it.
+    pub fn worker(self) -> u16 {
+        (self.0 >> Self::SERIAL_BITS) as u16
+    }
+}
+
+impl fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketId({}, {})", self.worker(), self.0 & ((1 << Self::SERIAL_BITS) - 1))
+    }
+}
+
+/// Identity of a WebTorrent peer: its socket, and what it calls itself there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebKey {
+    /// Where the socket comes from; its port tells nothing.
+    pub source: Endpoint,
+    /// The socket.
+    pub socket: SocketId,
+    /// One socket may speak for several peers.
+    pub peer_id: PeerId,
+}
+
+/// A WebTorrent peer: nobody can dial it, it is told of others through its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WebPeer {
+    pub(crate) key: WebKey,
+    state: State,
+    pub(crate) client: u16,
+}
+
+impl WebPeer {
+    pub(crate) fn new(key: WebKey, state: State, client: u16) -> Self {
+        Self { key, state, client }
+    }
+}
+
+impl Record for WebPeer {
+    type Key = WebKey;
+    /// The same peer id on two sockets: one client that has lost its first socket, or somebody who pretends.
+    type Twin = PeerId;
+
+    fn key(&self) -> WebKey {
+        self.key
+    }
+
+    fn twin(&self) -> PeerId {
+        self.key.peer_id
+    }
+
+    fn state(&self) -> State {
+        self.state
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn source(key: &WebKey) -> Endpoint {
+        key.source
+    }
+
+    fn key_hash(key: &WebKey, keyed: &Keyed) -> u64 {
+        match Scope::of(&key.source) {
+            Scope::Global => keyed.hash(source(&key.source)),
+            _ => {
+                let mut bytes = [0; 28];
+                bytes[..20].copy_from_slice(&key.peer_id.0);
+                bytes[20..].copy_from_slice(&key.socket.0.to_le_bytes());
+                keyed.hash(&bytes)
+            }
+        }
+    }
+
+    fn twin_hash(peer_id: &PeerId, keyed: &Keyed) -> u64 {
+        keyed.hash(&peer_id.0)
+    }
 }

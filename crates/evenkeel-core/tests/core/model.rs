@@ -1,12 +1,12 @@
 //! A shard beside a naive model: a plain list of records, everything counted anew after every operation.
 //!
 //! Operations come from bytes, four each, so that random tests and the fuzzer drive the same thing. 256 clients
-//! have one IPv4 and one IPv6 endpoint each; eight share an address; the last 32 are local.
+//! have one IPv4 and one IPv6 endpoint and two WebSockets each; eight share an address; the last 32 are local.
 
-use evenkeel_core::{Reason, Scope, Time};
-use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Stats};
+use evenkeel_core::{PeerKey, Reason, Scope, SocketId, Time, WebKey};
+use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, PeerId, Stats};
 
-use crate::rig::{Families, Rig, ask};
+use crate::rig::{Families, Rig, Told, ask};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -19,7 +19,7 @@ enum Kind {
 struct Record {
     torrent: u8,
     client: u8,
-    endpoint: Endpoint,
+    key: PeerKey,
     kind: Kind,
     counted: bool,
     last: u32,
@@ -52,14 +52,15 @@ impl Model {
     fn operate(&mut self, [what, client, torrent, detail]: [u8; 4]) {
         // Most of what happens, happens to one torrent; time passes in small steps, now and then.
         let torrent = torrent.saturating_sub(252);
+        let way = if what % 4 == 3 { Way::Web(detail >> 7) } else { Way::Dial { is_v4: detail & 1 == 0 } };
         match what {
             0 => self.pass(u32::from(detail) * 8),
             1 => self.pass(u32::from(client)),
             2 if detail == 0 => self.drop_swarm(torrent),
-            3..32 => self.announce(torrent, client, detail, Event::Stopped),
-            32..64 => self.announce(torrent, client, detail, Event::Completed),
-            64..80 => self.announce(torrent, client, detail, Event::Paused),
-            _ => self.announce(torrent, client, detail, Event::Update),
+            3..32 => self.announce(torrent, (client, way), detail, Event::Stopped),
+            32..64 => self.announce(torrent, (client, way), detail, Event::Completed),
+            64..80 => self.announce(torrent, (client, way), detail, Event::Paused),
+            _ => self.announce(torrent, (client, way), detail, Event::Update),
         }
         self.compare(torrent);
     }
@@ -74,14 +75,14 @@ impl Model {
         self.rig.sweep_all();
         let ttl = self.rig.rules.peer_ttl_secs();
         let (now, left) = (self.rig.now.0, self.rig.records());
-        let kept = |record: &Record| left.iter().filter(|seen| seen.endpoint == record.endpoint).count();
+        let kept = |record: &Record| left.iter().filter(|seen| seen.key == record.key).count();
         for torrent in 0..4 {
             let mut at = 0;
             while at < self.records.len() {
                 let record = self.records[at];
                 // Between one time to live and two units of time more, either is right: the shard decides.
                 let age = now - record.last;
-                let listed = self.records.iter().filter(|other| other.endpoint == record.endpoint).count();
+                let listed = self.records.iter().filter(|other| other.key == record.key).count();
                 let gone = age > ttl + 64 || age > ttl && kept(&record) < listed;
                 if record.torrent == torrent && gone {
                     self.remove(at);
@@ -102,16 +103,15 @@ impl Model {
         self.downloaded[usize::from(torrent)] = 0;
     }
 
-    fn announce(&mut self, torrent: u8, client: u8, detail: u8, event: Event) {
-        let is_v4 = detail & 1 == 0;
-        let endpoint = endpoint(client, is_v4);
+    fn announce(&mut self, torrent: u8, (client, way): (u8, Way), detail: u8, event: Event) {
+        let key = key(client, way);
         let kind = match (detail & 6, event) {
             (0, _) => Kind::Seeder,
             (_, Event::Paused) => Kind::Partial,
             _ => Kind::Leecher,
         };
         let ask = Announce {
-            port: endpoint.port(),
+            port: source(key).port(),
             left: match detail & 6 {
                 0 => Some(0),
                 2 => None,
@@ -121,23 +121,24 @@ impl Model {
             numwant: (detail & 8 != 0).then(|| u32::from(detail >> 4) * 20),
             ..ask(torrent, [client; 20])
         };
-        let families = match detail >> 6 {
-            0 => Families::Both,
-            _ if is_v4 => Families::V4,
-            _ => Families::V6,
+        let families = match way {
+            Way::Web(_) => Families::Web,
+            Way::Dial { .. } if detail >> 6 == 0 => Families::Both,
+            Way::Dial { is_v4: true } => Families::V4,
+            Way::Dial { is_v4: false } => Families::V6,
         };
-        let own = self.position(torrent, endpoint);
-        let source_count = self.count_source(torrent, endpoint);
+        let own = self.position(torrent, key);
+        let source_count = self.count_source(torrent, key);
         let len = self.records.iter().filter(|record| record.torrent == torrent).count();
 
-        let (outcome, peers) = self.rig.announce(endpoint, 1, &ask, families);
+        let (outcome, peers) = self.rig.announce(key, 1, &ask, families);
         if event == Event::Stopped {
             assert_eq!((outcome.reason, peers.len()), (Reason::Stopped, 0));
             own.into_iter().for_each(|own| self.remove(own));
             return;
         }
         let limit = self.rig.rules.peers_per_address_and_swarm_max as usize;
-        let is_limited = own.is_none() && Scope::of(&endpoint) == Scope::Global && source_count >= limit;
+        let is_limited = own.is_none() && Scope::of(&source(key)) == Scope::Global && source_count >= limit;
         let is_evicting = own.is_none() && !is_limited && len >= self.rig.rules.peers_per_swarm_max as usize;
         let expected = match (is_limited, is_evicting) {
             (true, _) => Reason::NotListedSwarmLimit,
@@ -149,21 +150,21 @@ impl Model {
             self.note_eviction(torrent);
         }
         // Who was evicted is not handed out, and is nobody's twin.
-        let eligible = self.eligible(torrent, client, endpoint, kind, families);
+        let eligible = self.eligible(torrent, (client, key), kind, families);
         let room = if families == Families::V6 { 66 } else { 200 };
         self.check_peers(&peers, &eligible, ask.numwant.unwrap_or(50).min(room));
         if is_limited {
             return;
         }
 
-        let own = self.position(torrent, endpoint);
-        let twin = self.position(torrent, self::endpoint(client, !is_v4));
+        let own = self.position(torrent, key);
+        let twin = self.position(torrent, self::key(client, way.other()));
         let completes = event == Event::Completed
             && kind == Kind::Seeder
             && [own, twin].iter().flatten().all(|at| self.records[*at].kind != Kind::Seeder);
         let at = own.unwrap_or_else(|| {
             let last = self.rig.now.0;
-            self.records.push(Record { torrent, client, endpoint, kind, counted: true, last });
+            self.records.push(Record { torrent, client, key, kind, counted: true, last });
             self.records.len() - 1
         });
         self.refresh(at, kind);
@@ -175,25 +176,28 @@ impl Model {
     fn eligible(
         &self,
         torrent: u8,
-        client: u8,
-        endpoint: Endpoint,
+        (client, key): (u8, PeerKey),
         kind: Kind,
         families: Families,
-    ) -> Vec<Endpoint> {
+    ) -> Vec<Told> {
+        let scope = Scope::of(&source(key));
         self.records
             .iter()
             .filter(|record| record.torrent == torrent && record.client != client)
             .filter(|record| kind != Kind::Seeder || record.kind != Kind::Seeder)
-            .filter(|record| match record.endpoint {
-                Endpoint::V4(_) => families != Families::V6,
-                Endpoint::V6(_) => families != Families::V4,
+            .filter_map(|record| match (record.key, families) {
+                (PeerKey::Web(key), Families::Web) => Some(Told::Introduce(key.socket)),
+                (PeerKey::Dialled(Endpoint::V4(_)), Families::V6 | Families::Web)
+                | (PeerKey::Dialled(Endpoint::V6(_)), Families::V4 | Families::Web)
+                | (PeerKey::Web(_), _) => None,
+                (PeerKey::Dialled(endpoint), _) => {
+                    scope.may_learn(Scope::of(&endpoint)).then_some(Told::Dial(endpoint))
+                }
             })
-            .filter(|record| Scope::of(&endpoint).may_learn(Scope::of(&record.endpoint)))
-            .map(|record| record.endpoint)
             .collect()
     }
 
-    fn check_peers(&self, peers: &[Endpoint], eligible: &[Endpoint], want: u32) {
+    fn check_peers(&self, peers: &[Told], eligible: &[Told], want: u32) {
         let mut seen = Vec::new();
         for peer in peers {
             assert!(eligible.contains(peer), "{peer:?} is not to be handed out");
@@ -211,8 +215,8 @@ impl Model {
             .records
             .iter()
             .position(|record| {
-                let listed = self.records.iter().filter(|other| other.endpoint == record.endpoint).count();
-                let kept = left.iter().filter(|seen| seen.endpoint == record.endpoint).count();
+                let listed = self.records.iter().filter(|other| other.key == record.key).count();
+                let kept = left.iter().filter(|seen| seen.key == record.key).count();
                 record.torrent == torrent && kept < listed
             })
             .expect("an eviction takes a record out");
@@ -234,26 +238,36 @@ impl Model {
         self.records.swap_remove(at);
     }
 
+    /// The same client in the other family; a client that is reached through sockets is another one.
     fn twin(&self, at: usize) -> Option<usize> {
-        let Record { torrent, client, endpoint, .. } = self.records[at];
+        let Record { torrent, client, key, .. } = self.records[at];
+        let is_web = |key| matches!(key, PeerKey::Web(_));
         self.records.iter().position(|other| {
-            other.torrent == torrent && other.client == client && other.endpoint != endpoint
+            other.torrent == torrent
+                && other.client == client
+                && other.key != key
+                && is_web(other.key) == is_web(key)
         })
     }
 
-    fn position(&self, torrent: u8, endpoint: Endpoint) -> Option<usize> {
-        self.records.iter().position(|record| record.torrent == torrent && record.endpoint == endpoint)
+    fn position(&self, torrent: u8, key: PeerKey) -> Option<usize> {
+        self.records.iter().position(|record| record.torrent == torrent && record.key == key)
     }
 
-    fn count_source(&self, torrent: u8, endpoint: Endpoint) -> usize {
-        let source = |endpoint: Endpoint| match endpoint {
+    /// Records of one source that are reached in the same way; the limit holds for each way.
+    fn count_source(&self, torrent: u8, key: PeerKey) -> usize {
+        let is_web = |key| matches!(key, PeerKey::Web(_));
+        self.of_source(key)
+            .filter(|record| record.torrent == torrent && is_web(record.key) == is_web(key))
+            .count()
+    }
+
+    fn of_source(&self, key: PeerKey) -> impl Iterator<Item = &Record> {
+        let network = |key| match source(key) {
             Endpoint::V4(bytes) => bytes[..4].to_vec(),
             Endpoint::V6(bytes) => bytes[..8].to_vec(),
         };
-        self.records
-            .iter()
-            .filter(|record| record.torrent == torrent && source(record.endpoint) == source(endpoint))
-            .count()
+        self.records.iter().filter(move |record| network(record.key) == network(key))
     }
 
     fn stats(&self, torrent: u8) -> Stats {
@@ -273,11 +287,56 @@ impl Model {
         };
         assert_eq!(self.stats(torrent), expected);
         let totals = self.rig.shard.totals();
-        let v4 = self.records.iter().filter(|record| matches!(record.endpoint, Endpoint::V4(_))).count();
-        assert_eq!((totals.v4_peers, totals.v6_peers), (v4 as u32, (self.records.len() - v4) as u32));
-        let some = self.records.first().map_or(endpoint(0, true), |record| record.endpoint);
-        let of_some = (0..4).map(|torrent| self.count_source(torrent, some)).sum::<usize>();
-        assert_eq!(self.rig.address_peers(&some), of_some as u32);
+        let counts = [totals.v4_peers, totals.v6_peers, totals.web_peers].map(|count| count as usize);
+        let of = |is_it: fn(PeerKey) -> bool| self.records.iter().filter(|record| is_it(record.key)).count();
+        assert_eq!(
+            counts,
+            [
+                of(|key| matches!(key, PeerKey::Dialled(Endpoint::V4(_)))),
+                of(|key| matches!(key, PeerKey::Dialled(Endpoint::V6(_)))),
+                of(|key| matches!(key, PeerKey::Web(_))),
+            ]
+        );
+        let some = self.records.first().map_or(key(0, Way::Dial { is_v4: true }), |record| record.key);
+        assert_eq!(self.rig.address_peers(&source(some)), self.of_source(some).count() as u32);
+        let all: Vec<_> = self.rig.shard.scrape_all().collect();
+        let active = |torrent| self.records.iter().any(|record| record.torrent == torrent);
+        assert_eq!(all.len(), (0..4).filter(|torrent| active(*torrent)).count());
+        assert!(all.iter().all(|(info_hash, stats)| self.rig.shard.scrape(info_hash) == *stats));
+    }
+}
+
+/// How a client is reached.
+#[derive(Clone, Copy)]
+enum Way {
+    Dial { is_v4: bool },
+    Web(u8),
+}
+
+impl Way {
+    fn other(self) -> Self {
+        match self {
+            Self::Dial { is_v4 } => Self::Dial { is_v4: !is_v4 },
+            Self::Web(socket) => Self::Web(1 - socket),
+        }
+    }
+}
+
+fn key(client: u8, way: Way) -> PeerKey {
+    match way {
+        Way::Dial { is_v4 } => PeerKey::Dialled(endpoint(client, is_v4)),
+        Way::Web(socket) => PeerKey::Web(WebKey {
+            source: endpoint(client, socket == 0),
+            socket: SocketId::new(client.into(), socket.into()),
+            peer_id: PeerId([client; 20]),
+        }),
+    }
+}
+
+fn source(key: PeerKey) -> Endpoint {
+    match key {
+        PeerKey::Dialled(endpoint) => endpoint,
+        PeerKey::Web(key) => key.source,
     }
 }
 

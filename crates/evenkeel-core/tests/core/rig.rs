@@ -1,7 +1,8 @@
 //! One shard with everything around it that an announce needs.
 
 use evenkeel_core::{
-    AddressTable, Caller, Cx, Handout, Keyed, Keys, Outcome, Rules, Scratch, Seen, Shard, Swept, Time,
+    AddressTable, Caller, Cx, Handout, Keyed, Keys, Outcome, PeerKey, Rules, Scratch, Seen, Shard, SocketId,
+    Swept, Time,
 };
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
 
@@ -22,6 +23,14 @@ pub(crate) enum Families {
     Both,
     V4,
     V6,
+    Web,
+}
+
+/// A peer that was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Dial(Endpoint),
+    Introduce(SocketId),
 }
 
 impl Rig {
@@ -43,20 +52,25 @@ impl Rig {
     /// Announces; answers the outcome and the peers handed out.
     pub(crate) fn announce(
         &mut self,
-        endpoint: Endpoint,
+        key: impl Into<PeerKey>,
         client: u16,
         ask: &Announce,
         families: Families,
-    ) -> (Outcome, Vec<Endpoint>) {
+    ) -> (Outcome, Vec<Told>) {
         let mut v4 = [0; 200 * 6];
         let mut v6 = [0; 200 * 18];
+        let mut sockets = vec![SocketId::new(9, 9)];
         let (v4_room, v6_room) = match families {
             Families::Both => (v4.len(), v6.len()),
             Families::V4 => (v4.len(), 0),
             Families::V6 => (0, 66 * 18),
+            Families::Web => (0, 0),
         };
-        let mut out = Handout::new(&mut v4[..v4_room], &mut v6[..v6_room]);
-        let caller = Caller { endpoint, client, place: self.keys.place(&ask.info_hash) };
+        let mut out = match families {
+            Families::Web => Handout::to_sockets(&mut sockets),
+            _ => Handout::new(&mut v4[..v4_room], &mut v6[..v6_room]),
+        };
+        let caller = Caller { key: key.into(), client, place: self.keys.place(&ask.info_hash) };
         let mut cx = Cx {
             now: self.now,
             rng: &mut self.rng,
@@ -67,9 +81,12 @@ impl Rig {
         };
         let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
         let (v4_bytes, v6_bytes) = (out.v4_bytes(), out.v6_bytes());
+        if families == Families::Web {
+            return (outcome, sockets.into_iter().map(Told::Introduce).collect());
+        }
         let v4 = v4[..v4_bytes].as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
         let v6 = v6[..v6_bytes].as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
-        (outcome, v4.chain(v6).collect())
+        (outcome, v4.chain(v6).map(Told::Dial).collect())
     }
 
     pub(crate) fn sweep(&mut self, budget: usize) -> Swept {

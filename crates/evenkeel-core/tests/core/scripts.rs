@@ -1,17 +1,18 @@
 //! Runs `tests/scripts/*.txt`: commands, and behind each the answer that it must give, marked `>`.
 //!
 //! `set RULE VALUE` changes a rule, `at SECS` moves the clock, `announce TORRENT ADDRESS [name=value]...`
-//! announces (`id`, `key`, `left`, `event`, `want`, `client`, `dialect` = http, udp4 or udp6), `crowd TORRENT COUNT
-//! KIND` announces many global peers, `scrape TORRENT`, `sweep`, `full yes|no` and `totals` do what they say.
+//! announces (`id`, `key`, `left`, `event`, `want`, `client`, `dialect` = http, udp4, udp6 or ws; `socket` is the number
+//! of the WebSocket), `crowd TORRENT COUNT KIND` announces many global peers, `scrape TORRENT`, `sweep`, `full yes|no` and `totals` do what they say.
 //! `UPDATE_SCRIPTS=1 cargo test` writes the answers anew: read the difference before you commit it.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use evenkeel_core::{PeerKey, SocketId, WebKey};
 use evenkeel_wire::{Endpoint, Event, Failure, InfoHash, Key};
 
-use crate::rig::{Families, Rig, ask};
+use crate::rig::{Families, Rig, Told, ask};
 
 #[test]
 fn every_script_gives_the_answers_that_it_states() {
@@ -96,11 +97,12 @@ fn command(rig: &mut Rig, words: &[&str]) -> Option<String> {
         ["totals"] => {
             let totals = rig.shard.totals();
             Some(format!(
-                "swarms {} active {} v4 {} v6 {} seeders {} leechers {}",
+                "swarms {} active {} v4 {} v6 {} web {} seeders {} leechers {}",
                 totals.swarms,
                 totals.active_swarms,
                 totals.v4_peers,
                 totals.v6_peers,
+                totals.web_peers,
                 totals.seeders,
                 totals.leechers
             ))
@@ -129,7 +131,7 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
     let id_len = address.len().min(20);
     peer_id[..id_len].copy_from_slice(&address.as_bytes()[..id_len]);
     let mut ask = ask(torrent.as_bytes()[0], peer_id);
-    let (mut client, mut families) = (0, Families::Both);
+    let (mut client, mut families, mut socket) = (0, Families::Both, 0);
     for option in options {
         let (name, value) = option.split_once('=').unwrap();
         match name {
@@ -146,14 +148,23 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
                 families = match value {
                     "udp4" => Families::V4,
                     "udp6" => Families::V6,
+                    "ws" => Families::Web,
                     _ => Families::Both,
                 }
             }
+            "socket" => socket = value.parse().unwrap(),
             _ => panic!("no such option: {option}"),
         }
     }
-    let (outcome, mut peers) = rig.announce(endpoint, client, &ask, families);
-    peers.sort_by_key(|peer| SocketAddr::from(*peer));
+    let key = match families {
+        Families::Web => {
+            PeerKey::Web(WebKey { source: endpoint, socket: SocketId::new(0, socket), peer_id: ask.peer_id })
+        }
+        _ => endpoint.into(),
+    };
+    let (outcome, peers) = rig.announce(key, client, &ask, families);
+    let mut peers: Vec<String> = peers.iter().map(told).collect();
+    peers.sort();
     let reason = outcome.reason.name();
     match outcome.answer {
         Err(failure) => format!("{reason}: {}", Failure::text(failure)),
@@ -167,13 +178,20 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
             if peers.len() > 8 {
                 write!(text, " {} of them", peers.len()).unwrap();
             } else {
-                peers.iter().for_each(|peer| write!(text, " {peer:?}").unwrap());
+                peers.iter().for_each(|peer| write!(text, " {peer}").unwrap());
             }
             if let Some(warning) = reply.warning {
                 write!(text, " warning: {}", warning.text()).unwrap();
             }
             text
         }
+    }
+}
+
+fn told(peer: &Told) -> String {
+    match peer {
+        Told::Dial(endpoint) => format!("{endpoint:?}"),
+        Told::Introduce(socket) => format!("{socket:?}"),
     }
 }
 

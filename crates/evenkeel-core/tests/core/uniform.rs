@@ -2,7 +2,7 @@
 
 use evenkeel_wire::{Endpoint, Event};
 
-use crate::rig::{Families, Rig, ask};
+use crate::rig::{Families, Rig, Told, ask};
 
 const SWARM: u32 = 5_000;
 const WANT: usize = 50;
@@ -32,7 +32,9 @@ fn lists(rig: &mut Rig, count: usize) -> Vec<Vec<usize>> {
             peers
                 .into_iter()
                 .map(|peer| match peer {
-                    Endpoint::V4([44, 0, high, low, ..]) => usize::from(u16::from_be_bytes([high, low])),
+                    Told::Dial(Endpoint::V4([44, 0, high, low, ..])) => {
+                        usize::from(u16::from_be_bytes([high, low]))
+                    }
                     other => panic!("handed out {other:?}: the caller, or nobody"),
                 })
                 .collect()
@@ -123,7 +125,7 @@ fn what_an_answer_has_no_room_for_is_left_out_by_chance() {
         let (_, peers) = rig.announce(endpoint(200), 0, &wanting, Families::V6);
         assert_eq!(peers.len(), 66);
         for peer in peers {
-            let Endpoint::V6(bytes) = peer else { panic!() };
+            let Told::Dial(Endpoint::V6(bytes)) = peer else { panic!() };
             drawn[usize::from(bytes[7])] += 1;
         }
     }
