@@ -35,6 +35,10 @@ pub enum Reason {
     Scraped,
     /// A UDP connection id was issued.
     Connected,
+    /// A WebTorrent answer was passed on.
+    Answered,
+    /// A WebTorrent answer to an offer that its sender was not handed, or long ago, or has answered: silence.
+    AnsweredStranger,
     /// A page (landing page, statistics, health) was answered.
     Page,
     /// Refused with a text.
@@ -47,7 +51,7 @@ pub enum Reason {
     ConnectionId,
 }
 
-const PLAIN: [Reason; 10] = [
+const PLAIN: [Reason; 12] = [
     Reason::Announced,
     Reason::AnnouncedAfterEviction,
     Reason::NotListedSwarmLimit,
@@ -55,18 +59,21 @@ const PLAIN: [Reason; 10] = [
     Reason::Stopped,
     Reason::Scraped,
     Reason::Connected,
+    Reason::Answered,
+    Reason::AnsweredStranger,
     Reason::Page,
     Reason::Garbage,
     Reason::ConnectionId,
 ];
 
-const HEADS: [HeadError; 7] = [
+const HEADS: [HeadError; 8] = [
     HeadError::Malformed,
     HeadError::Method,
     HeadError::Body,
     HeadError::TargetTooLong,
     HeadError::HeadTooLong,
     HeadError::Version,
+    HeadError::WebSocketVersion,
     HeadError::Timeout,
 ];
 
@@ -91,9 +98,11 @@ impl Reason {
             Self::Stopped => 4,
             Self::Scraped => 5,
             Self::Connected => 6,
-            Self::Page => 7,
-            Self::Garbage => 8,
-            Self::ConnectionId => 9,
+            Self::Answered => 7,
+            Self::AnsweredStranger => 8,
+            Self::Page => 9,
+            Self::Garbage => 10,
+            Self::ConnectionId => 11,
         }
     }
 
@@ -107,6 +116,8 @@ impl Reason {
             Self::Stopped => "stopped",
             Self::Scraped => "scraped",
             Self::Connected => "connected",
+            Self::Answered => "answered",
+            Self::AnsweredStranger => "answered_stranger",
             Self::Page => "page",
             Self::Garbage => "garbage",
             Self::ConnectionId => "connection_id",
@@ -122,6 +133,10 @@ impl Reason {
                 Failure::Truncated => "failed_truncated",
                 Failure::Action => "failed_action",
                 Failure::Path => "failed_path",
+                Failure::Json => "failed_json",
+                Failure::ToPeerId => "failed_to_peer_id",
+                Failure::Sdp => "failed_sdp",
+                Failure::SocketFull => "failed_socket_full",
                 Failure::Full => "failed_full",
                 Failure::Internal => "failed_internal",
             },
@@ -132,6 +147,7 @@ impl Reason {
                 HeadError::TargetTooLong => "head_target_too_long",
                 HeadError::HeadTooLong => "head_too_long",
                 HeadError::Version => "head_version",
+                HeadError::WebSocketVersion => "head_websocket_version",
                 HeadError::Timeout => "head_timeout",
             },
         }

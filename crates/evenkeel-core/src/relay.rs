@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use evenkeel_wire::{InfoHash, PeerId};
+use evenkeel_wire::{InfoHash, OfferId, PeerId};
 
 use crate::keyed::Keyed;
 use crate::swarm::SocketId;
@@ -16,10 +16,6 @@ pub const OFFER_TTL_SECS: u32 = 120;
 
 /// Offers that one socket is remembered to have been handed; the oldest one is forgotten for the next.
 pub const OFFERS_MAX: usize = 256;
-
-/// The number under which an offer is answered; chosen by the offerer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OfferId(pub [u8; 20]);
 
 /// What an offer is found by: a keyed hash of torrent, offerer and offer id. Nobody who does not know the key can make
 /// two offers look alike; by chance two of a socket's do in one of 10^14 cases.

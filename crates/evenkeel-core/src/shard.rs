@@ -61,6 +61,13 @@ pub struct Totals {
     pub leechers: u32,
 }
 
+impl Totals {
+    /// Records of all kinds.
+    pub fn peers(&self) -> u64 {
+        [self.v4_peers, self.v6_peers, self.web_peers].map(u64::from).iter().sum()
+    }
+}
+
 /// A part of the store.
 pub struct Shard {
     pub(crate) keys: Keys,

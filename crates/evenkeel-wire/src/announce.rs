@@ -13,7 +13,7 @@ pub struct Announce {
     pub info_hash: InfoHash,
     /// What the client calls itself.
     pub peer_id: PeerId,
-    /// Where it listens; never 0.
+    /// Where it listens; 0 for WebTorrent, where nobody dials, and never 0 else.
     pub port: u16,
     /// Bytes sent since `started`, by its own account.
     pub uploaded: u64,

@@ -24,10 +24,18 @@ pub enum Failure {
     NoHashes,
     /// A UDP packet of a known action that is too short, or ends inside an info hash.
     Truncated,
-    /// A UDP action that no document names.
+    /// An action (UDP, WebTorrent) that no document names.
     Action,
     /// Neither `/announce` nor `/scrape` nor a page.
     Path,
+    /// A WebTorrent message that is no JSON object, or says something twice.
+    Json,
+    /// A WebTorrent answer that does not say whose offer it answers.
+    ToPeerId,
+    /// A WebTorrent answer that is no session description, or too long.
+    Sdp,
+    /// A WebSocket that speaks for as many peers as one may.
+    SocketFull,
     /// The swarm store is full and this torrent is new.
     Full,
     /// The program failed; the announce was not taken.
@@ -36,7 +44,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, for the documentation and for the counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::InfoHash,
         Self::PeerId,
         Self::Port,
@@ -48,6 +56,10 @@ impl Failure {
         Self::Truncated,
         Self::Action,
         Self::Path,
+        Self::Json,
+        Self::ToPeerId,
+        Self::Sdp,
+        Self::SocketFull,
         Self::Full,
         Self::Internal,
     ];
@@ -66,8 +78,12 @@ impl Failure {
             Self::TooManyHashes => "one scrape may name at most 74 torrents",
             Self::NoHashes => "name at least one info_hash: this tracker does not list all its torrents",
             Self::Truncated => "the packet ends too early",
-            Self::Action => "unknown action: this tracker answers connect, announce and scrape",
+            Self::Action => "unknown action: this tracker answers announces and scrapes",
             Self::Path => "unknown path: this tracker answers at /announce and /scrape",
+            Self::Json => "a message must be one JSON object that names everything once",
+            Self::ToPeerId => "an answer must name the 20 bytes of the peer that offered, as to_peer_id",
+            Self::Sdp => "an answer must be an object with a session description, of at most 8 KiB",
+            Self::SocketFull => "this connection has announced as many torrents as one may: open another one",
             Self::Full => "this tracker is full and takes no new torrents for now",
             Self::Internal => "the tracker failed to handle this request; please try again",
         }

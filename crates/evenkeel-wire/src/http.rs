@@ -28,6 +28,8 @@ pub struct Request<'a> {
     pub query: &'a [u8],
     /// Asks for JSON and nothing else (`Accept: application/json`).
     pub wants_json: bool,
+    /// Asks to go on as a WebSocket (RFC 6455): the `Sec-WebSocket-Key`.
+    pub websocket_key: Option<&'a [u8]>,
 }
 
 /// Why a request cannot be read. The connection is closed after the answer, since nobody knows where the
@@ -46,6 +48,8 @@ pub enum HeadError {
     HeadTooLong,
     /// Neither HTTP/1.1 nor HTTP/1.0.
     Version,
+    /// A WebSocket of another version than 13.
+    WebSocketVersion,
     /// The head did not arrive in time.
     Timeout,
 }
@@ -59,6 +63,7 @@ impl HeadError {
             Self::Body => "413 Content Too Large",
             Self::TargetTooLong => "414 URI Too Long",
             Self::HeadTooLong => "431 Request Header Fields Too Large",
+            Self::WebSocketVersion => "426 Upgrade Required",
             Self::Version => "505 HTTP Version Not Supported",
             Self::Timeout => "408 Request Timeout",
         }
@@ -136,7 +141,15 @@ fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
         Some(at) => (&target[..at], &target[at + 1..]),
         None => (target, &[][..]),
     };
-    Ok(Request { head_only, keep_alive: !is_1_0, is_1_0, path, query, wants_json: false })
+    Ok(Request {
+        head_only,
+        keep_alive: !is_1_0,
+        is_1_0,
+        path,
+        query,
+        wants_json: false,
+        websocket_key: None,
+    })
 }
 
 /// A target is a path; the absolute form (`http://host/path`) must be taken too (RFC 9112, 3.2.2).
@@ -148,8 +161,9 @@ fn origin_form(target: &[u8]) -> Option<&[u8]> {
     Some(memchr::memchr(b'/', rest).map_or(b"/", |at| &rest[at..]))
 }
 
-fn apply_headers(request: &mut Request<'_>, headers: &[httparse::Header<'_>]) -> Result<(), HeadError> {
+fn apply_headers<'a>(request: &mut Request<'a>, headers: &[httparse::Header<'a>]) -> Result<(), HeadError> {
     let mut length = None;
+    let mut websocket = WebSocketHeaders::default();
     for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("connection") {
@@ -158,7 +172,17 @@ fn apply_headers(request: &mut Request<'_>, headers: &[httparse::Header<'_>]) ->
                     request.keep_alive = false;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
                     request.keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                    websocket.connection_upgrades = true;
                 }
+            }
+        } else if name.eq_ignore_ascii_case("upgrade") {
+            websocket.is_wanted |= header.value.trim_ascii().eq_ignore_ascii_case(b"websocket");
+        } else if name.eq_ignore_ascii_case("sec-websocket-version") {
+            websocket.version = Some(header.value);
+        } else if name.eq_ignore_ascii_case("sec-websocket-key") {
+            if websocket.key.replace(header.value).is_some() {
+                return Err(HeadError::Malformed);
             }
         } else if name.eq_ignore_ascii_case("content-length") {
             if length.replace(header.value).is_some() {
@@ -170,11 +194,52 @@ fn apply_headers(request: &mut Request<'_>, headers: &[httparse::Header<'_>]) ->
             request.wants_json = header.value == b"application/json";
         }
     }
+    request.websocket_key = websocket.key(request)?;
     match length {
         None | Some(b"0") => Ok(()),
         Some(digits) if digits.iter().all(u8::is_ascii_digit) && !digits.is_empty() => Err(HeadError::Body),
         Some(_) => Err(HeadError::Malformed),
     }
+}
+
+/// What asks for a WebSocket (RFC 6455, 4.2.1).
+#[derive(Default)]
+struct WebSocketHeaders<'a> {
+    is_wanted: bool,
+    connection_upgrades: bool,
+    version: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> WebSocketHeaders<'a> {
+    /// The key, if a WebSocket is wanted. Another upgrade, or half of one, is ignored, as RFC 9110 (7.8) has it.
+    fn key(&self, request: &Request<'_>) -> Result<Option<&'a [u8]>, HeadError> {
+        if !self.is_wanted || !self.connection_upgrades || request.is_1_0 {
+            return Ok(None);
+        }
+        if self.version != Some(b"13") {
+            return Err(HeadError::WebSocketVersion);
+        }
+        // 16 bytes in base64.
+        let is_key = |key: &&[u8]| {
+            key.len() == 24
+                && key.ends_with(b"==")
+                && key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+        };
+        match self.key.filter(is_key) {
+            Some(key) if !request.head_only => Ok(Some(key)),
+            _ => Err(HeadError::Malformed),
+        }
+    }
+}
+
+/// Appends the answer that turns a connection into a WebSocket; `accept` is made from the key (RFC 6455, 4.2.2).
+pub fn write_upgrade(out: &mut Vec<u8>, accept: &str) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(accept.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Whether a connection stays open behind an answer, and whether the answer has its body.
@@ -218,6 +283,10 @@ pub fn write_refusal(out: &mut Vec<u8>, error: HeadError) {
     let connection: &[u8] = match error {
         // RFC 9110, 15.5.6: a refused method is answered with those that are not.
         HeadError::Method => b"Allow: GET, HEAD\r\nConnection: close\r\n",
+        // RFC 6455, 4.4.
+        HeadError::WebSocketVersion => {
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: close\r\n"
+        }
         _ => b"Connection: close\r\n",
     };
     write_answer(out, status, "text/plain", status.as_bytes(), Framing { connection, head_only: false });

@@ -1,4 +1,4 @@
-//! The two 20-byte names of the protocol. Both are chosen by strangers and carry no authority.
+//! The 20-byte names of the protocol. All are chosen by strangers and carry no authority.
 
 use std::fmt;
 
@@ -16,6 +16,10 @@ pub struct InfoHash(pub [u8; 20]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(transparent)]
 pub struct PeerId(pub [u8; 20]);
+
+/// What an answer to a WebRTC offer refers to; chosen by the one who offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OfferId(pub [u8; 20]);
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,9 +17,10 @@ pub mod limits;
 pub mod query;
 pub mod scrape;
 pub mod udp;
+pub mod ws;
 
 pub use announce::{Announce, Event, Key, Reply};
 pub use compact::Endpoint;
 pub use failure::{Failure, Retry, Warning};
-pub use ids::{InfoHash, PeerId};
+pub use ids::{InfoHash, OfferId, PeerId};
 pub use scrape::{Scrape, Stats};

@@ -26,3 +26,12 @@ pub const UDP_REQUEST_BYTES_MAX: usize = 2048;
 
 /// Longest UDP reply: 20 + 200 x 6 bytes of peers; 66 IPv6 peers and 74 scraped torrents take less.
 pub const UDP_REPLY_BYTES_MAX: usize = 20 + REPLY_PEERS_MAX as usize * 6;
+
+/// Most offers of one WebTorrent announce that are passed on; clients make up to 10.
+pub const OFFERS_MAX: usize = 20;
+
+/// Longest WebRTC session description, as the JSON text that it is passed on as. Those of browsers have 1 to 4 KiB.
+pub const SDP_BYTES_MAX: usize = 8 * 1024;
+
+/// Longest WebTorrent message: 20 offers of about 3 KiB each.
+pub const WS_MESSAGE_BYTES_MAX: usize = 64 * 1024;

@@ -241,3 +241,51 @@ fn a_refusal_closes_and_names_the_methods_that_are_not_refused() {
     );
     assert!(refusal(HeadError::Timeout).contains("\r\nConnection: close\r\n\r\n408 "));
 }
+
+/// The request of RFC 6455, 1.3, with lines left out or put in.
+fn upgrade(lines: &[&str]) -> Result<Option<Vec<u8>>, HeadError> {
+    let head = format!("GET /any?path HTTP/1.1\r\nHost: x\r\n{}\r\n", lines.concat());
+    decode_head(head.as_bytes()).map(|read| read.unwrap().0.websocket_key.map(<[u8]>::to_vec))
+}
+
+const UPGRADE: &str = "Upgrade: websocket\r\n";
+const CONNECTION: &str = "Connection: keep-alive, Upgrade\r\n";
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+
+#[test]
+fn an_upgrade_to_a_websocket_shows_its_key() {
+    let key = Ok(Some(b"dGhlIHNhbXBsZSBub25jZQ==".to_vec()));
+    assert_eq!(upgrade(&[UPGRADE, CONNECTION, KEY, VERSION]), key);
+    assert_eq!(upgrade(&["upgrade: WebSocket\r\n", "connection: upgrade\r\n", KEY, VERSION]), key);
+}
+
+#[test]
+fn another_upgrade_or_half_of_one_is_ignored() {
+    assert_eq!(upgrade(&["Upgrade: h2c\r\n", CONNECTION, KEY, VERSION]), Ok(None));
+    assert_eq!(upgrade(&[UPGRADE, KEY, VERSION]), Ok(None));
+    assert_eq!(upgrade(&[CONNECTION, KEY, VERSION]), Ok(None));
+    let old = format!("GET / HTTP/1.0\r\n{UPGRADE}{CONNECTION}{KEY}{VERSION}\r\n");
+    assert_eq!(decode_head(old.as_bytes()).unwrap().unwrap().0.websocket_key, None);
+}
+
+#[test]
+fn an_upgrade_that_cannot_succeed_is_refused() {
+    for version in ["", "Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n"] {
+        assert_eq!(upgrade(&[UPGRADE, CONNECTION, KEY, version]), Err(HeadError::WebSocketVersion));
+    }
+    for key in [
+        "",
+        "Sec-WebSocket-Key: short\r\n",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=!\r\n",
+        &[KEY, KEY].concat(),
+    ] {
+        assert_eq!(upgrade(&[UPGRADE, CONNECTION, key, VERSION]), Err(HeadError::Malformed), "{key}");
+    }
+    let head = format!("HEAD / HTTP/1.1\r\n{UPGRADE}{CONNECTION}{KEY}{VERSION}\r\n");
+    assert_eq!(decode_head(head.as_bytes()), Err(HeadError::Malformed));
+    let mut out = Vec::new();
+    write_refusal(&mut out, HeadError::WebSocketVersion);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.starts_with("HTTP/1.1 426 ") && out.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{out}");
+}
