@@ -117,7 +117,7 @@ impl Lab {
             key: Key::NONE,
         };
         let caller = Caller {
-            endpoint: Endpoint::V4([44, 0, high, low, 0x1A, 0xE1]),
+            key: Endpoint::V4([44, 0, high, low, 0x1A, 0xE1]).into(),
             client: 0,
             place: self.keys.place(&info_hash),
         };

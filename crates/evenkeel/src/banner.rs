@@ -32,6 +32,8 @@ pub(crate) struct Banner {
     local: Vec<IpAddr>,
     state: PathBuf,
     connections_max: u32,
+    http: bool,
+    webtorrent: bool,
 }
 
 impl Banner {
@@ -46,13 +48,25 @@ impl Banner {
         local.retain(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
         local.sort();
         let public_url = config.server.public_url.clone();
-        Self { public_url, bound, local, state: state.to_owned(), connections_max }
+        Self {
+            public_url,
+            bound,
+            local,
+            state: state.to_owned(),
+            connections_max,
+            http: config.server.http,
+            webtorrent: config.server.webtorrent,
+        }
     }
 
     /// URLs for torrents: of the public name when there is one, else of each local address.
     pub(crate) fn announce_urls(&self) -> Vec<AnnounceUrl> {
         if let Some(public) = &self.public_url {
             let mut urls = vec![AnnounceUrl { ip: None, text: format!("{}/announce", public.as_str()) }];
+            // ws beside http, wss beside https: both are behind the same name, port and certificate.
+            if let Some(rest) = public.as_str().strip_prefix("http").filter(|_| self.webtorrent) {
+                urls.push(AnnounceUrl { ip: None, text: format!("ws{rest}/announce") });
+            }
             if let (Some(udp), false) = (self.bound.udp.first(), public.as_str().starts_with("udp:")) {
                 let text = format!("udp://{}:{}/announce", public.host(), udp.port());
                 urls.push(AnnounceUrl { ip: None, text });
@@ -65,8 +79,10 @@ impl Banner {
                 text: format!("{scheme}://{address}/announce"),
             }
         };
-        let http = self.reached(&self.bound.http).map(url("http"));
-        http.chain(self.reached(&self.bound.udp).map(url("udp"))).collect()
+        let http = self.reached(&self.bound.http).filter(|_| self.http).map(url("http"));
+        let udp = self.reached(&self.bound.udp).map(url("udp"));
+        let ws = self.reached(&self.bound.http).filter(|_| self.webtorrent).map(url("ws"));
+        http.chain(udp).chain(ws).collect()
     }
 
     /// Prints to standard output; somebody who closed it does not want to know.
@@ -86,7 +102,11 @@ impl Banner {
             line(&mut text, "metrics", &format!("http://{admin}/metrics"));
         }
         line(&mut text, "state", &self.state.display().to_string());
-        line(&mut text, "capacity", &format!("{} HTTP connections at a time", self.connections_max));
+        line(
+            &mut text,
+            "capacity",
+            &format!("{} HTTP connections and WebSockets at a time", self.connections_max),
+        );
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_core::Seen;
-use evenkeel_wire::Endpoint;
+use evenkeel_core::{PeerKey, Seen};
 use evenkeel_wire::client_name::ClientName;
+use evenkeel_wire::{Endpoint, PeerId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::node::Node;
@@ -23,7 +23,7 @@ const EXACT_MAX: u64 = 100_000;
 pub(crate) struct Census {
     /// Whether the figures of peers come from a sample.
     pub is_estimate: bool,
-    /// Peers, each address and port once.
+    /// Peers, each address and port once; those of WebTorrent by their peer id.
     pub peers: u64,
     /// Of them, those that only seed.
     pub seeder_only: u64,
@@ -75,23 +75,43 @@ pub(crate) fn start(node: Arc<Node>) -> std::io::Result<CensusHandle> {
 }
 
 fn take(node: &Node) -> Census {
-    let totals = node.totals();
-    let records = u64::from(totals.v4_peers) + u64::from(totals.v6_peers);
+    let records = node.totals().peers();
     // An address is in the sample by its hash, in every swarm or in none: peers of several swarms are seen so.
     let share = if records <= EXACT_MAX { u64::MAX } else { u64::MAX / records * EXACT_MAX };
-    let mut seen: HashMap<Endpoint, Presence> = HashMap::new();
+    let mut seen: HashMap<Who, Presence> = HashMap::new();
     let hasher = std::hash::RandomState::new();
     node.visit(|record: Seen| {
-        if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, record.endpoint) > share {
+        let who = Who::of(record.key);
+        if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, who) > share {
             return;
         }
-        let presence =
-            seen.entry(record.endpoint).or_insert(Presence { client: record.client, ..Presence::default() });
+        let presence = seen.entry(who).or_insert(Presence { client: record.client, ..Presence::default() });
         presence.seeds |= record.is_seeder;
         presence.leeches |= !record.is_seeder;
     });
     let weight = if share == u64::MAX { 1.0 } else { u64::MAX as f64 / share as f64 };
     summarise(node, &seen, weight)
+}
+
+/// The same in every swarm that a peer is in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Who {
+    Dialled(Endpoint),
+    /// Its address family, and its id: its sockets come and go.
+    Web(bool, PeerId),
+}
+
+impl Who {
+    fn of(key: PeerKey) -> Self {
+        match key {
+            PeerKey::Dialled(endpoint) => Self::Dialled(endpoint),
+            PeerKey::Web(key) => Self::Web(matches!(key.source, Endpoint::V4(_)), key.peer_id),
+        }
+    }
+
+    fn is_v4(&self) -> bool {
+        matches!(self, Self::Dialled(Endpoint::V4(_)) | Self::Web(true, _))
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -101,19 +121,16 @@ struct Presence {
     leeches: bool,
 }
 
-fn summarise(node: &Node, seen: &HashMap<Endpoint, Presence>, weight: f64) -> Census {
+fn summarise(node: &Node, seen: &HashMap<Who, Presence>, weight: f64) -> Census {
     let mut census = Census { is_estimate: weight > 1.0, ..Census::default() };
     let mut clients: HashMap<u16, u64> = HashMap::new();
-    for (endpoint, presence) in seen {
+    for (who, presence) in seen {
         match (presence.seeds, presence.leeches) {
             (true, true) => census.seeder_and_leecher += 1,
             (true, false) => census.seeder_only += 1,
             _ => census.leecher_only += 1,
         }
-        match endpoint {
-            Endpoint::V4(_) => census.v4 += 1,
-            Endpoint::V6(_) => census.v6 += 1,
-        }
+        *(if who.is_v4() { &mut census.v4 } else { &mut census.v6 }) += 1;
         *clients.entry(presence.client).or_default() += 1;
     }
     census.peers = seen.len() as u64;

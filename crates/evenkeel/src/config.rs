@@ -45,6 +45,7 @@ impl Config {
         Rules {
             interval_secs: announce.interval_secs,
             min_interval_secs: announce.min_interval_secs,
+            webtorrent_interval_secs: announce.webtorrent_interval_secs,
             interval_spread_percent: announce.interval_spread_percent,
             numwant_default: announce.numwant_default,
             numwant_max: announce.numwant_max,
@@ -98,12 +99,12 @@ impl Config {
             ("announce.numwant_default", announce.numwant_default),
             ("announce.numwant_max", announce.numwant_max),
         );
-        if !self.server.http && !self.server.udp {
+        if !self.server.http && !self.server.udp && !self.server.webtorrent {
             found.push(Problem {
                 origin: self.origins.get("server.udp").cloned(),
                 key: "server.udp".to_owned(),
                 given: Some("false".to_owned()),
-                message: "must be true when server.http is false: nobody could reach the tracker".to_owned(),
+                message: "must be true when server.http and server.webtorrent are false: nobody could reach the tracker".to_owned(),
             });
         }
         found

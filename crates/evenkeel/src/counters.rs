@@ -12,6 +12,8 @@ pub(crate) enum Dialect {
     Http,
     /// UDP.
     Udp,
+    /// WebTorrent.
+    Ws,
 }
 
 impl Dialect {
@@ -20,6 +22,7 @@ impl Dialect {
         match self {
             Self::Http => "http",
             Self::Udp => "udp",
+            Self::Ws => "ws",
         }
     }
 }
@@ -41,6 +44,12 @@ pub(crate) struct Counters {
     pub receive_drops: AtomicU64,
     /// Connections closed because their address had too many, or all had.
     pub refused_connections: AtomicU64,
+    /// Offers of WebTorrent peers that were passed on.
+    pub offers_relayed: AtomicU64,
+    /// Offers that could not be passed on: too many, too long, or none.
+    pub offers_dropped: AtomicU64,
+    /// Offers and answers that their receiver did not take: it reads too slowly, or has gone.
+    pub relays_lost: AtomicU64,
 }
 
 impl Counters {
@@ -53,6 +62,9 @@ impl Counters {
             send_failures: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),
+            offers_relayed: AtomicU64::new(0),
+            offers_dropped: AtomicU64::new(0),
+            relays_lost: AtomicU64::new(0),
         }
     }
 

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 pub(crate) mod http;
 pub(crate) mod udp;
+pub(crate) mod ws;
 
 /// Pending connections that the system holds for a listener.
 const BACKLOG: i32 = 4096;

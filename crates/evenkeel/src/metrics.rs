@@ -41,7 +41,7 @@ pub(crate) fn registry(sources: Sources) -> Registry {
 /// The labels of an exemplar; we give none.
 type NoLabels = [(&'static str, &'static str); 0];
 
-const DIALECTS: [Dialect; 2] = [Dialect::Http, Dialect::Udp];
+const DIALECTS: [Dialect; 3] = [Dialect::Http, Dialect::Udp, Dialect::Ws];
 
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
@@ -114,8 +114,8 @@ fn totals(encoder: &mut DescriptorEncoder<'_>, figures: &[Figure]) -> Result<(),
 impl Sources {
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let sum = self.node.totals();
-        let peers = [("v4", sum.v4_peers), ("v6", sum.v6_peers)];
-        let help = "Peers by address family; one client on both has two";
+        let peers = [("v4", sum.v4_peers), ("v6", sum.v6_peers), ("webtorrent", sum.web_peers)];
+        let help = "Peers by how they are reached; a client that is reached in two ways has two";
         let mut family = encoder.encode_descriptor("peers", help, None, MetricType::Gauge)?;
         for (name, count) in peers {
             ConstGauge::new(i64::from(count)).encode(family.encode_family(&[("family", name)])?)?;
@@ -174,6 +174,11 @@ impl Sources {
                 ("client_names_limit", "Names that are told apart", crate::client_table::USED_MAX.into()),
                 ("http_connections", "Open HTTP connections", self.http.connections.open().into()),
                 (
+                    "webtorrent_sockets",
+                    "Those of them that are WebSockets",
+                    self.http.websockets.load(Ordering::Relaxed).into(),
+                ),
+                (
                     "http_connections_limit",
                     "limits.connections_max, as it holds",
                     self.http.connections.open_max().into(),
@@ -205,6 +210,21 @@ impl Sources {
                     "http_connections_refused",
                     "Connections closed at once because of a limit",
                     sum(|of| of.refused_connections.load(Ordering::Relaxed)),
+                ),
+                (
+                    "webtorrent_offers_relayed",
+                    "Offers passed on to another peer",
+                    sum(|of| of.offers_relayed.load(Ordering::Relaxed)),
+                ),
+                (
+                    "webtorrent_offers_dropped",
+                    "Offers that cannot be passed on: too many, too long, or none",
+                    sum(|of| of.offers_dropped.load(Ordering::Relaxed)),
+                ),
+                (
+                    "webtorrent_relays_lost",
+                    "Offers and answers that their receiver did not take: slow, or gone",
+                    sum(|of| of.relays_lost.load(Ordering::Relaxed)),
                 ),
             ],
         )?;

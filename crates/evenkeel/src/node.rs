@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
+use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, Reason, Rules, SHARDS, Scratch, Seen,
-    Shard, Time, Totals,
+    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, PeerKey, Reason, Rules, SHARDS, Scratch,
+    Seen, Shard, Time, Totals,
 };
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
+use evenkeel_wire::{Announce, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect};
@@ -45,7 +46,7 @@ pub(crate) struct Node {
 #[repr(align(128))]
 struct Slot {
     shard: Mutex<Shard>,
-    totals: [AtomicU32; 6],
+    totals: [AtomicU32; 7],
 }
 
 /// What a thread that answers requests owns.
@@ -114,19 +115,16 @@ impl Node {
         self.started.elapsed()
     }
 
-    /// Answers an announce of a client that `source` is the proven address of. Peers go to `out`.
+    /// Answers an announce of the peer `key`, whose address or socket is proven. Peers go to `out`.
     pub(crate) fn announce(
         &self,
         worker: &mut Worker,
-        source: IpAddr,
+        key: PeerKey,
         ask: &Announce,
         out: &mut Handout<'_>,
-    ) -> Answered {
-        let caller = Caller {
-            endpoint: Endpoint::new(source, ask.port),
-            client: self.clients.intern(&ask.peer_id),
-            place: self.keys.place(&ask.info_hash),
-        };
+    ) -> Result<Reply, Failure> {
+        let caller =
+            Caller { key, client: self.clients.intern(&ask.peer_id), place: self.keys.place(&ask.info_hash) };
         let rules = self.rules.load();
         let mut cx = Cx {
             now: self.now(),
@@ -143,7 +141,23 @@ impl Node {
         slot.publish(&shard.totals());
         drop(shard);
         worker.counters.count(outcome.reason);
-        Answered { answer: outcome.answer, endpoint: caller.endpoint }
+        outcome.answer
+    }
+
+    /// Counts of every swarm with peers, if there are at most `max` of them.
+    pub(crate) fn scrape_all(&self, max: u32) -> Option<Vec<(InfoHash, Stats)>> {
+        if self.totals().active_swarms > max {
+            return None;
+        }
+        let mut files = Vec::new();
+        self.slots.iter().for_each(|slot| files.extend(lock(&slot.shard).scrape_all()));
+        files.sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        Some(files)
+    }
+
+    /// What an offer of a WebTorrent peer is remembered by.
+    pub(crate) fn offer_key(&self, info_hash: &InfoHash, peer_id: &PeerId, offer_id: &OfferId) -> OfferKey {
+        OfferKey::new(&self.keys.twin, info_hash, peer_id, offer_id)
     }
 
     /// Counts of one swarm. The caller counts the request, which may name many.
@@ -165,12 +179,13 @@ impl Node {
     pub(crate) fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for slot in &self.slots {
-            let [swarms, active, v4, v6, seeders, leechers] =
+            let [swarms, active, v4, v6, web, seeders, leechers] =
                 slot.totals.each_ref().map(|total| total.load(Ordering::Relaxed));
             sum.swarms += swarms;
             sum.active_swarms += active;
             sum.v4_peers += v4;
             sum.v6_peers += v6;
+            sum.web_peers += web;
             sum.seeders += seeders;
             sum.leechers += leechers;
         }
@@ -201,8 +216,7 @@ impl Node {
     /// Looks whether the store holds as much as it may.
     pub(crate) fn renew_fullness(&self) {
         let (totals, rules) = (self.totals(), self.rules.load());
-        let is_full =
-            totals.swarms >= rules.swarms_max || totals.v4_peers + totals.v6_peers >= rules.peers_max;
+        let is_full = totals.swarms >= rules.swarms_max || totals.peers() >= u64::from(rules.peers_max);
         self.is_full.store(is_full, Ordering::Relaxed);
     }
 
@@ -238,21 +252,14 @@ impl Node {
         Outcome { answer: Err(Failure::Internal), reason: Reason::Failed(Failure::Internal) }
     }
 
-    fn now(&self) -> Time {
+    /// Seconds since the start.
+    pub(crate) fn now(&self) -> Time {
         Time(u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX))
     }
 
     fn epoch(&self) -> Epoch {
         Epoch::at(self.started_secs + self.started.elapsed().as_secs())
     }
-}
-
-/// What an announce is answered, and where its peer is taken to listen.
-pub(crate) struct Answered {
-    /// Answer or refusal.
-    pub answer: Result<evenkeel_wire::Reply, Failure>,
-    /// The caller's endpoint.
-    pub endpoint: Endpoint,
 }
 
 impl Slot {
@@ -262,6 +269,7 @@ impl Slot {
             totals.active_swarms,
             totals.v4_peers,
             totals.v6_peers,
+            totals.web_peers,
             totals.seeders,
             totals.leechers,
         ];
@@ -279,7 +287,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenkeel_wire::{Event, Key, PeerId};
+    use evenkeel_wire::{Event, Key};
 
     fn ask(torrent: u8) -> Announce {
         Announce {
@@ -299,12 +307,10 @@ mod tests {
     fn after_a_panic_only_the_swarm_concerned_is_gone() {
         let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
         let mut worker = node.worker(Dialect::Http, 1);
-        let source = "192.0.2.1".parse().unwrap();
+        let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
         for torrent in 0..50 {
             assert!(
-                node.announce(&mut worker, source, &ask(torrent), &mut Handout::new(&mut [], &mut []))
-                    .answer
-                    .is_ok()
+                node.announce(&mut worker, key, &ask(torrent), &mut Handout::new(&mut [], &mut [])).is_ok()
             );
         }
         let broken = InfoHash([7; 20]);
@@ -315,9 +321,7 @@ mod tests {
             let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;
             assert_eq!(seeders, u32::from(torrent != 7), "{torrent}");
         }
-        assert!(
-            node.announce(&mut worker, source, &ask(7), &mut Handout::new(&mut [], &mut [])).answer.is_ok()
-        );
+        assert!(node.announce(&mut worker, key, &ask(7), &mut Handout::new(&mut [], &mut [])).is_ok());
         assert_eq!(node.scrape(&broken).seeders, 1, "the next announce builds it again");
     }
 

@@ -1,7 +1,7 @@
 //! Starts the tracker, keeps it running, and stops it: binds, says where it is reached, waits for signals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::config::{Config, Reload};
 use crate::counters::Dialect;
 use crate::listen;
 use crate::listen::http::{Connections, Limits, Shared};
+use crate::listen::ws::{Mailbox, Mailboxes};
 use crate::log::{self, LogHandle};
 use crate::metrics::{self, Sources};
 use crate::node::{Node, Secrets};
@@ -50,7 +51,7 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     log::quieten_panics();
     let files_max = system::raise_file_limit().context("cannot read the limit of open files")?;
     let mut sockets = Sockets::bind(&start.config)?;
-    let tracker = Tracker::new(start, &sockets, files_max)?;
+    let mut tracker = Tracker::new(start, &sockets, files_max)?;
     let admin = sockets.admin.take();
     let (threads, ended) = tracker.start_threads(sockets)?;
     tracker.banner.print()?;
@@ -63,6 +64,8 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
 struct Tracker {
     node: Arc<Node>,
     http: Arc<Shared>,
+    /// One for each HTTP thread, until it is started.
+    mailboxes: Vec<Mailbox>,
     banner: Banner,
     stop: Arc<AtomicBool>,
     stopping: watch::Sender<bool>,
@@ -90,19 +93,24 @@ impl Tracker {
         };
         let banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
         let (stopping, stopping_seen) = watch::channel(false);
+        let (to_mailboxes, mailboxes) = Mailboxes::new(sockets.workers);
         let http = Arc::new(Shared {
             node: Arc::clone(&node),
             census: census::start(Arc::clone(&node))?,
             connections: Arc::new(Connections::new(connections_max)),
             limits: ArcSwap::from_pointee(limits(config)),
+            http: config.server.http,
+            webtorrent: config.server.webtorrent,
+            mailboxes: to_mailboxes,
+            websockets: AtomicU32::new(0),
             landing_page: config.server.landing_page,
             announce_urls: banner.announce_urls(),
             stopping: stopping_seen,
         });
-        Ok(Self { node, http, banner, stop: Arc::default(), stopping })
+        Ok(Self { node, http, mailboxes, banner, stop: Arc::default(), stopping })
     }
 
-    fn start_threads(&self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
+    fn start_threads(&mut self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
         let (end, ended) = mpsc::unbounded_channel();
         let mut threads = Vec::new();
         let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
@@ -116,10 +124,18 @@ impl Tracker {
             let run = move || listen::udp::run(&node, worker, &sockets, &stop);
             threads.push(spawn(format!("udp-{number}"), &end, run)?);
         }
-        for (number, listeners) in sockets::by_worker(sockets.http, sockets.workers) {
-            let worker = self.worker(Dialect::Http)?;
+        let mailboxes = std::mem::take(&mut self.mailboxes);
+        for ((number, listeners), mailbox) in
+            sockets::by_worker(sockets.http, sockets.workers).into_iter().zip(mailboxes)
+        {
+            let thread = listen::http::Thread {
+                http: self.worker(Dialect::Http)?,
+                ws: self.worker(Dialect::Ws)?,
+                mailbox,
+                number: u16::try_from(number)?,
+            };
             let shared = Arc::clone(&self.http);
-            let run = move || listen::http::run(&shared, worker, listeners);
+            let run = move || listen::http::run(&shared, thread, listeners);
             threads.push(spawn(format!("http-{number}"), &end, run)?);
         }
         Ok((threads, ended))
@@ -237,6 +253,7 @@ fn limits(config: &Config) -> Limits {
         idle_timeout: Duration::from_secs(config.limits.idle_timeout_secs.into()),
         requests_per_connection_max: config.limits.requests_per_connection_max,
         connections_per_address_max: config.limits.connections_per_address_max,
+        full_scrape_torrents_max: config.limits.full_scrape_torrents_max,
     }
 }
 

@@ -60,7 +60,7 @@ impl Sockets {
         let mut sockets = Self { http: Vec::new(), udp: Vec::new(), admin: None, workers };
         let mut port = config.server.port;
         for ip in &config.server.addresses {
-            if config.server.http
+            if (config.server.http || config.server.webtorrent)
                 && let Some(bound) = bind(Transport::Tcp, SocketAddr::new(*ip, port), workers)?
             {
                 port = listen::local_address(&bound[0])?.port();

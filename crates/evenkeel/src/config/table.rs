@@ -149,18 +149,20 @@ const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::
 settings! {
     /// Where peers reach the tracker.
     server: Server {
-        /// Port of HTTP (TCP) and of UDP. 0 takes any free port and prints which.
+        /// Port of HTTP and WebTorrent (TCP) and of UDP. 0 takes any free port and prints which.
         port: u16 = number(6969, 0, 65_535), at Start;
         /// IP addresses to listen on. IPv4 and IPv6 have sockets of their own: "::" means IPv6 only.
         addresses: Vec<IpAddr> = Addresses(ANY), at Start;
         /// Whether announces and scrapes are answered over HTTP.
         http: bool = Switch(true), at Start;
+        /// Whether WebTorrent is: announces and scrapes over WebSockets, on the port of HTTP.
+        webtorrent: bool = Switch(true), at Start;
         /// Whether announces and scrapes are answered over UDP.
         udp: bool = Switch(true), at Start;
         /// How the world reaches this tracker, such as `https://tracker.example.org`. It is the base of the
         /// URLs that are printed; "" prints the addresses that are listened on.
         public_url: Option<PublicUrl> = Url, at Start;
-        /// Threads that answer, for HTTP and for UDP each. 0 means one per core.
+        /// Threads that answer, for HTTP with WebTorrent and for UDP each. 0 means one per core.
         workers: u32 = number(0, 0, 256), at Start;
         /// Whether / shows a page that tells people what this is and which URLs to use.
         landing_page: bool = Switch(true), at Start;
@@ -179,7 +181,10 @@ settings! {
         interval_secs: u32 = bounded(rules::INTERVAL_SECS), at Reload;
         /// Seconds before which a client is asked not to announce again; at most interval_secs.
         min_interval_secs: u32 = bounded(rules::MIN_INTERVAL_SECS), at Reload;
-        /// How far each reply's interval is drawn away from interval_secs, in percent up and down, so that
+        /// Seconds between two announces of a WebTorrent peer. Each brings fresh offers, which others take up
+        /// within a minute.
+        webtorrent_interval_secs: u32 = bounded(rules::WEBTORRENT_INTERVAL_SECS), at Reload;
+        /// How far each reply's interval is drawn away from its mean, in percent up and down, so that
         /// clients do not march in step.
         interval_spread_percent: u32 = bounded(rules::INTERVAL_SPREAD_PERCENT), at Reload;
         /// Peers in a reply when the client names no number; at most numwant_max.
@@ -203,9 +208,9 @@ settings! {
         swarms_max: u32 = bounded(rules::SWARMS_MAX), at Reload;
         /// Peers that the tracker may hold.
         peers_max: u32 = bounded(rules::PEERS_MAX), at Reload;
-        /// HTTP connections at a time. 0 means as many as the limit of open files allows.
+        /// HTTP connections and WebSockets at a time. 0 means as many as the limit of open files allows.
         connections_max: u32 = number(0, 0, 10_000_000), at Start;
-        /// HTTP connections at a time from one address (IPv4 address, IPv6 /64), if it is a global one.
+        /// HTTP connections and WebSockets at a time from one address (IPv4 address, IPv6 /64), if it is a global one.
         connections_per_address_max: u32 = number(64, 1, 65_535), at Reload;
         /// Requests on one HTTP connection, which is closed after the last of them.
         requests_per_connection_max: u32 = number(1000, 1, 1_000_000), at Reload;
@@ -213,6 +218,9 @@ settings! {
         head_timeout_secs: u32 = number(10, 1, 120), at Reload;
         /// Seconds that an HTTP connection may be idle between two requests.
         idle_timeout_secs: u32 = number(60, 1, 3600), at Reload;
+        /// Torrents up to which a scrape that names none is answered with all of them. 0 answers none: listing
+        /// everything is dear, and tells everybody what is there.
+        full_scrape_torrents_max: u32 = number(0, 0, 100_000), at Reload;
         /// Bytes that the system keeps for each UDP socket until a worker reads them. More bridges longer
         /// bursts. 0 leaves the system's own size.
         udp_receive_buffer_bytes: u32 = UDP_RECEIVE_BUFFER_BYTES, at Start;

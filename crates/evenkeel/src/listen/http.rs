@@ -10,16 +10,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use evenkeel_core::Ids;
+use evenkeel_wire::{InfoHash, Stats};
 use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 pub(crate) use self::connections::Connections;
+use super::ws::{self, Mailbox, Mailboxes};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
 use crate::counters::add;
@@ -35,6 +38,14 @@ pub(crate) struct Shared {
     pub connections: Arc<Connections>,
     /// Limits that a reload may change.
     pub limits: ArcSwap<Limits>,
+    /// Whether announces and scrapes are answered over HTTP.
+    pub http: bool,
+    /// Whether WebSockets are.
+    pub webtorrent: bool,
+    /// Ways to the WebSockets of each thread.
+    pub mailboxes: Mailboxes,
+    /// Open WebSockets.
+    pub websockets: AtomicU32,
     /// Whether `/` answers.
     pub landing_page: bool,
     /// Announce URLs for the landing page.
@@ -54,6 +65,30 @@ pub(crate) struct Limits {
     pub requests_per_connection_max: u32,
     /// Connections of one global address.
     pub connections_per_address_max: u32,
+    /// A scrape of everything is answered while there are no more torrents than so.
+    pub full_scrape_torrents_max: u32,
+}
+
+impl Shared {
+    /// Counts of all torrents, if so many may be listed.
+    pub(super) fn scrape_all(&self) -> Option<Vec<(InfoHash, Stats)>> {
+        match self.limits.load().full_scrape_torrents_max {
+            0 => None,
+            max => self.node.scrape_all(max),
+        }
+    }
+}
+
+/// A thread's ends of what all threads share.
+pub(crate) struct Thread {
+    /// Counts HTTP requests.
+    pub http: Worker,
+    /// Counts WebTorrent messages.
+    pub ws: Worker,
+    /// Letters for its WebSockets.
+    pub mailbox: Mailbox,
+    /// Its number.
+    pub number: u16,
 }
 
 /// What one HTTP thread owns.
@@ -64,20 +99,26 @@ struct Local {
     v6: Box<[u8]>,
     ids: Ids,
     body: Vec<u8>,
+    /// Lent to WebSockets.
+    web: Rc<RefCell<ws::Local>>,
 }
 
 /// Serves connections of `listeners` until the program stops, then lets open requests end.
-pub(crate) fn run(shared: &Arc<Shared>, worker: Worker, listeners: Vec<Socket>) -> io::Result<()> {
+pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Socket>) -> io::Result<()> {
     const PEERS: usize = evenkeel_wire::limits::REPLY_PEERS_MAX as usize;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let web = Rc::new(RefCell::new(ws::Local::new(thread.ws, ws::Sockets::new(thread.number))));
     let local = Rc::new(RefCell::new(Local {
-        worker,
+        worker: thread.http,
         v4: vec![0; PEERS * 6].into(),
         v6: vec![0; PEERS * 18].into(),
         ids: Ids::default(),
         body: Vec::new(),
+        web: Rc::clone(&web),
     }));
     let tasks = LocalSet::new();
+    let (mail_for, mailbox) = (Arc::clone(shared), thread.mailbox);
+    tasks.spawn_local(async move { ws::deliver_mail(&mail_for, &web, mailbox).await });
     tasks.block_on(&runtime, async {
         let mut accepting = Vec::new();
         for listener in listeners {
@@ -112,7 +153,7 @@ async fn accept(shared: Arc<Shared>, local: Rc<RefCell<Local>>, listener: TcpLis
 
 /// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it
 /// while it waits for something else would lock out the sender, and then every reader of the same thread.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: the program stops, too.
     stopping.wait_for(|stopping| *stopping).await.map(drop).ok();
 }

@@ -18,7 +18,7 @@ use std::time::Instant;
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
-use evenkeel_wire::{Announce, Failure, Scrape, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, Scrape, Stats};
 use socket2::Socket;
 
 use self::batch::Batch;
@@ -118,9 +118,9 @@ fn answer_announce(
     } else {
         Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18])
     };
-    let answered = node.announce(worker, ip, ask, &mut handout);
+    let answered = node.announce(worker, Endpoint::new(ip, ask.port).into(), ask, &mut handout);
     let peers_bytes = handout.v4_bytes() + handout.v6_bytes();
-    match answered.answer {
+    match answered {
         Ok(reply) => udp::write_announce(head, transaction, &reply, peers_bytes),
         Err(failure) => udp::write_failure(out, transaction, failure),
     }

@@ -3,17 +3,19 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::http::{self, Framing, HeadError, Peers, Request, decode_head};
 use evenkeel_wire::query::{self, PeerForm};
-use evenkeel_wire::{Announce, Failure, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::{Local, Shared, pages, stopped};
+use crate::listen::ws;
 use crate::log;
 
 /// A peer that does not take its answer for so long is gone.
@@ -52,6 +54,11 @@ pub(super) async fn serve(
         }
         match turn {
             Turn::Close => return close(stream).await,
+            Turn::Upgrade => {
+                let web = Rc::clone(&local.borrow().web);
+                let (read, source) = (connection.read, connection.source);
+                return ws::serve(shared, &web, (stream, read), source).await;
+            }
             Turn::More => {
                 tokio::task::yield_now().await;
                 continue;
@@ -104,6 +111,8 @@ enum Turn {
     More,
     /// Send the answers and close.
     Close,
+    /// Send the answers and go on as a WebSocket; what is read is not HTTP any more.
+    Upgrade,
 }
 
 impl Connection<'_> {
@@ -123,6 +132,12 @@ impl Connection<'_> {
                     self.head_began = None;
                     self.requests_left = self.requests_left.saturating_sub(1);
                     let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
+                    if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
+                        http::write_upgrade(&mut self.out, &ws::accept(key));
+                        used += len;
+                        turn = Turn::Upgrade;
+                        break;
+                    }
                     let keep_alive = request.keep_alive && stays_open;
                     answer(
                         self.shared,
@@ -189,7 +204,7 @@ async fn answer(
 ) {
     let framing = Framing::of(&request);
     match request.path {
-        b"/announce" => {
+        b"/announce" if shared.http => {
             let local = &mut *local.borrow_mut();
             local.body.clear();
             match query::announce(request.query) {
@@ -198,7 +213,7 @@ async fn answer(
             }
             http::write_answer(out, "200 OK", "text/plain", &local.body, framing);
         }
-        b"/scrape" => {
+        b"/scrape" if shared.http => {
             let local = &mut *local.borrow_mut();
             local.body.clear();
             answer_scrape(shared, local, request.query);
@@ -224,19 +239,20 @@ async fn answer(
 }
 
 fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Announce, form: PeerForm) {
-    let Local { worker, v4, v6, ids, body } = local;
+    let Local { worker, v4, v6, ids, body, .. } = local;
     let mut handout = Handout::new(v4, v6);
     if form == PeerForm::Dictionary {
         handout = handout.with_ids(ids);
     }
-    let answered = shared.node.announce(worker, source, ask, &mut handout);
+    let caller = Endpoint::new(source, ask.port);
+    let answered = shared.node.announce(worker, caller.into(), ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
         if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
-    match answered.answer {
+    match answered {
         Ok(reply) => {
             let peers = Peers { v4: &v4[..v4_bytes], v6: &v6[..v6_bytes], v4_ids, v6_ids };
-            http::write_announce(body, &reply, answered.endpoint, peers, form);
+            http::write_announce(body, &reply, caller, peers, form);
         }
         // The node has counted it.
         Err(failure) => http::write_failure(body, failure),
@@ -244,18 +260,18 @@ fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Ann
 }
 
 fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
-    match query::scrape(query) {
+    let files: Vec<(InfoHash, Stats)> = match query::scrape(query) {
         Ok(mut scrape) => {
             scrape.sort_and_merge();
-            let files = scrape
-                .hashes()
-                .iter()
-                .map(|info_hash| -> (_, Stats) { (*info_hash, shared.node.scrape(info_hash)) });
-            http::write_scrape(&mut local.body, files, shared.node.rules().min_interval_secs);
-            local.worker.counters.count(Reason::Scraped);
+            scrape.hashes().iter().map(|info_hash| (*info_hash, shared.node.scrape(info_hash))).collect()
         }
-        Err(failure) => fail(local, failure),
-    }
+        Err(failure) => match shared.scrape_all() {
+            Some(files) if failure == Failure::NoHashes => files,
+            _ => return fail(local, failure),
+        },
+    };
+    http::write_scrape(&mut local.body, files.into_iter(), shared.node.rules().min_interval_secs);
+    local.worker.counters.count(Reason::Scraped);
 }
 
 fn fail(local: &mut Local, failure: Failure) {
