@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 seconds=${1:-1200}
-targets="http query udp shard"
+targets="http query udp ws shard"
 # What a target measures, as one hash: the pure crates, and the tests' modules that it runs.
 sources() {
     wire=HEAD:crates/evenkeel-wire/src
@@ -48,6 +48,7 @@ fuzz query & first=$!
 fuzz udp & second=$!
 wait $first
 wait $second
+fuzz ws
 
 mkdir -p docs/proofs
 report=docs/proofs/fuzz.md
@@ -55,7 +56,7 @@ report=docs/proofs/fuzz.md
     echo "# Fuzzing"
     echo
     # When it was done, not when this was written: nothing is fuzzed twice.
-    echo "* date: $(date -u -r "$done_dir/udp-$(sources udp).done" '+%Y-%m-%d %H:%M') UTC"
+    echo "* date: $(date -u -r "$done_dir/ws-$(sources ws).done" '+%Y-%m-%d %H:%M') UTC"
     echo "* commit: $(git rev-parse --short HEAD)"
     echo "* machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r)"
     echo

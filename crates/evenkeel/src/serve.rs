@@ -253,6 +253,7 @@ fn limits(config: &Config) -> Limits {
         idle_timeout: Duration::from_secs(config.limits.idle_timeout_secs.into()),
         requests_per_connection_max: config.limits.requests_per_connection_max,
         connections_per_address_max: config.limits.connections_per_address_max,
+        websocket_idle_timeout: Duration::from_secs(config.limits.websocket_idle_timeout_secs.into()),
         full_scrape_torrents_max: config.limits.full_scrape_torrents_max,
     }
 }

@@ -1,4 +1,4 @@
-//! What a swarm knows of one peer: 12 bytes (IPv4), 24 (IPv6), or 52 for one that is reached through its socket.
+//! What a swarm knows of one peer: 12 bytes (IPv4), 24 (IPv6), or 56 for one that is reached through its socket.
 
 use std::fmt;
 
@@ -202,6 +202,8 @@ pub(crate) struct WebPeer {
     state: State,
     pub(crate) client: u16,
 }
+
+const _: () = assert!(size_of::<WebPeer>() == 56);
 
 impl WebPeer {
     pub(crate) fn new(key: WebKey, state: State, client: u16) -> Self {

@@ -7,8 +7,13 @@ use crate::fuzz;
 /// Name of a corpus, and what it is run through.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] =
-    [("http", fuzz::http), ("query", fuzz::queries), ("udp", fuzz::udp), ("shard", fuzz::shard)];
+const TARGETS: [Target; 5] = [
+    ("http", fuzz::http),
+    ("query", fuzz::queries),
+    ("udp", fuzz::udp),
+    ("ws", fuzz::web),
+    ("shard", fuzz::shard),
+];
 
 #[test]
 fn every_corpus_replays_without_a_panic() {
@@ -28,7 +33,7 @@ fn random_bytes_are_survived() {
     let mut rng = fastrand::Rng::with_seed(3);
     for round in 0..2_000 {
         let bytes: Vec<u8> = (0..rng.usize(..400)).map(|_| rng.u8(..)).collect();
-        for (_, run) in &TARGETS[..3] {
+        for (_, run) in &TARGETS[..4] {
             run(&bytes);
         }
         if round % 10 == 0 {

@@ -1,8 +1,10 @@
 //! What the fuzz targets run; the ordinary tests replay their corpora through the same functions.
 
 use evenkeel_wire::http::{Framing, decode_head, write_answer};
+use evenkeel_wire::limits::{OFFERS_MAX, SDP_BYTES_MAX};
 use evenkeel_wire::udp::{Ask, Request, decode};
-use evenkeel_wire::{client_name, query};
+use evenkeel_wire::ws::{self, Message, Subject};
+use evenkeel_wire::{Failure, InfoHash, Reply, Stats, client_name, query};
 
 /// An HTTP head: whatever the bytes, an answer; and a head is complete at its last byte, not before.
 pub(crate) fn http(data: &[u8]) {
@@ -43,6 +45,52 @@ pub(crate) fn udp(data: &[u8]) {
         }
         Some(Request::Claimed { ask: Err(_), .. }) => assert!(data.len() >= 16),
     }
+}
+
+/// A WebTorrent message: what is passed on, and what is replied, is a message again, about the same torrent and peer.
+pub(crate) fn web(data: &[u8]) {
+    let mut out = Vec::new();
+    match ws::decode(data) {
+        Ok(Message::Announce(ask, offers)) => {
+            assert!(offers.list.len() <= OFFERS_MAX);
+            assert_eq!(ask.numwant, u32::try_from(offers.list.len()).ok());
+            for offer in &offers.list {
+                assert!(offer.sdp.is_none_or(|sdp| sdp.len() <= SDP_BYTES_MAX));
+                out.clear();
+                ws::write_offer(&mut out, &ask.info_hash, &ask.peer_id, offer);
+                let Ok(Message::Announce(again, _)) = ws::decode(&out) else {
+                    panic!("{}", out.escape_ascii())
+                };
+                assert_eq!((again.info_hash, again.peer_id), (ask.info_hash, ask.peer_id));
+            }
+            out.clear();
+            let reply =
+                Reply { stats: Stats::default(), interval_secs: 1, min_interval_secs: 1, warning: None };
+            ws::write_announce(&mut out, &ask.info_hash, &reply);
+            expect(&out, Failure::PeerId, Subject::Announce(Some(ask.info_hash)));
+        }
+        Ok(Message::Answer(answer)) => {
+            ws::write_answer(&mut out, &answer);
+            expect(&out, Failure::ToPeerId, Subject::Announce(Some(answer.info_hash)));
+        }
+        Ok(Message::Scrape(scrape)) => {
+            assert!((1..=74).contains(&scrape.hashes().len()));
+            let files = scrape.hashes().iter().map(|info_hash: &InfoHash| (*info_hash, Stats::default()));
+            ws::write_scrape(&mut out, files, 1);
+            assert_eq!(ws::decode(&out), Ok(Message::ScrapeAll));
+        }
+        Ok(Message::ScrapeAll) => {}
+        Err(refused) => {
+            ws::write_failure(&mut out, &refused);
+            let read = ws::decode(&out);
+            assert!(read.is_ok() || read.is_err_and(|again| again.failure != Failure::Json));
+        }
+    }
+}
+
+/// What we write lacks just what would make it a request.
+fn expect(written: &[u8], failure: Failure, subject: Subject) {
+    assert_eq!(ws::decode(written), Err(ws::Refused { failure, subject }), "{}", written.escape_ascii());
 }
 
 /// Operations on a shard, compared with the naive model after each.

@@ -218,6 +218,9 @@ settings! {
         head_timeout_secs: u32 = number(10, 1, 120), at Reload;
         /// Seconds that an HTTP connection may be idle between two requests.
         idle_timeout_secs: u32 = number(60, 1, 3600), at Reload;
+        /// Seconds that a WebSocket may be silent before it is closed; after half of them it is asked whether
+        /// it is still there.
+        websocket_idle_timeout_secs: u32 = number(120, 2, 3600), at Reload;
         /// Torrents up to which a scrape that names none is answered with all of them. 0 answers none: listing
         /// everything is dear, and tells everybody what is there.
         full_scrape_torrents_max: u32 = number(0, 0, 100_000), at Reload;

@@ -65,6 +65,8 @@ pub(crate) struct Limits {
     pub requests_per_connection_max: u32,
     /// Connections of one global address.
     pub connections_per_address_max: u32,
+    /// A WebSocket that says nothing for so long is closed.
+    pub websocket_idle_timeout: Duration,
     /// A scrape of everything is answered while there are no more torrents than so.
     pub full_scrape_torrents_max: u32,
 }

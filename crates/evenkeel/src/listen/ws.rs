@@ -32,17 +32,13 @@ use crate::counters::add;
 use crate::log;
 use crate::node::Worker;
 
-/// Who has said nothing for so long is asked whether it is still there.
-const PING_AFTER: Duration = Duration::from_secs(60);
-/// Who has said nothing for so long is gone.
-const CLOSE_AFTER: Duration = Duration::from_secs(120);
 /// A peer that does not take what it is sent for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer has to take a farewell.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages that are handled before other sockets get their turn.
 const MESSAGES_PER_TURN: u32 = 16;
-/// Pings that a peer may send between two looks at the clock, [`PING_AFTER`] apart: none that we know sends any.
+/// Pings that a peer may send between two looks at the clock, a minute apart by default: none that we know sends any.
 const PINGS_MAX: u32 = 60;
 /// Peers that one socket may speak for. Clients share a socket between all their torrents.
 const PEERS_PER_SOCKET_MAX: usize = 1000;
@@ -146,7 +142,7 @@ impl Socket<'_> {
         let mut stopping = self.shared.stopping.clone();
         let mut heard = Deadline::now();
         let mut was_pinged = false;
-        let look = sleep_until(heard + PING_AFTER);
+        let look = sleep_until(heard + self.close_after() / 2);
         tokio::pin!(look);
         let mut turn = 0;
         loop {
@@ -163,16 +159,16 @@ impl Socket<'_> {
                 }
                 () = self.queue.filled() => {}
                 () = &mut look => {
-                    let silent = heard.elapsed();
-                    if silent >= CLOSE_AFTER {
+                    let (silent, close_after) = (heard.elapsed(), self.close_after());
+                    if silent >= close_after {
                         return End::Close(CloseCode::POLICY_VIOLATION, "silent for too long");
                     }
-                    if silent >= PING_AFTER && !was_pinged {
+                    if silent >= close_after / 2 && !was_pinged {
                         was_pinged = true;
                         answer = Some(Message::ping(""));
                     }
                     self.pings_left = PINGS_MAX;
-                    look.as_mut().reset(heard + if was_pinged { CLOSE_AFTER } else { PING_AFTER });
+                    look.as_mut().reset(heard + if was_pinged { close_after } else { close_after / 2 });
                 }
                 () = stopped(&mut stopping) => {
                     return End::Close(CloseCode::GOING_AWAY, "the tracker stops");
@@ -188,6 +184,10 @@ impl Socket<'_> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    fn close_after(&self) -> Duration {
+        self.shared.limits.load().websocket_idle_timeout
     }
 
     async fn send<S>(&self, stream: &mut WebSocketStream<S>, answer: Option<Message>) -> Result<(), Error>

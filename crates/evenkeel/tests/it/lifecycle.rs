@@ -23,11 +23,16 @@ fn refusal(output: &Output) -> String {
 #[test]
 fn the_banner_says_where_the_tracker_is() {
     let program = start();
-    for url in ["http://127.0.0.1", "http://[::1]", "udp://127.0.0.1", "udp://[::1]"] {
+    for url in
+        ["http://127.0.0.1", "http://[::1]", "udp://127.0.0.1", "udp://[::1]", "ws://127.0.0.1", "ws://[::1]"]
+    {
         assert!(program.banner.contains(&format!("{url}:{}/announce\n", program.port)), "{}", program.banner);
     }
     assert!(program.banner.contains(&format!("http://127.0.0.1:{}/stats", program.port)));
-    assert!(program.banner.contains("state") && program.banner.contains("HTTP connections at a time"));
+    assert!(
+        program.banner.contains("state")
+            && program.banner.contains("HTTP connections and WebSockets at a time")
+    );
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn one_dialect_can_be_switched_off() {
     let program = start_with("[server]\nudp = false\n");
     assert!(!program.banner.contains("udp://"));
     assert_eq!(program.announce(Way::HttpV4, &Ask::seeder([1; 20], 1001)).complete, 1);
-    let program = start_with("[server]\nhttp = false\n");
+    let program = start_with("[server]\nhttp = false\nwebtorrent = false\n");
     assert!(!program.banner.contains("/stats"));
     assert_eq!(program.announce(Way::UdpV4, &Ask::seeder([1; 20], 1001)).complete, 1);
 }

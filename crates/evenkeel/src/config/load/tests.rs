@@ -184,18 +184,20 @@ fn variables_of_the_flags_and_of_service_links_are_not_settings() {
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
-    let rig = Rig::new("[server]\nhttp = false\n[announce]\ninterval_secs = 60\nnumwant_default = 100\n")
-        .set("EVENKEEL_SERVER__UDP", "false")
-        .set("EVENKEEL_ANNOUNCE__NUMWANT_MAX", "30");
+    let rig = Rig::new(
+        "[server]\nhttp = false\nwebtorrent = false\n[announce]\ninterval_secs = 60\nnumwant_default = 100\n",
+    )
+    .set("EVENKEEL_SERVER__UDP", "false")
+    .set("EVENKEEL_ANNOUNCE__NUMWANT_MAX", "30");
     assert_eq!(
         rig.problems(),
         [
             "default: announce.min_interval_secs = 300: must not be above announce.interval_secs, which is 60 \
-             (evenkeel.toml, line 4)",
-            "evenkeel.toml, line 5: announce.numwant_default = 100: must not be above announce.numwant_max, which is \
+             (evenkeel.toml, line 5)",
+            "evenkeel.toml, line 6: announce.numwant_default = 100: must not be above announce.numwant_max, which is \
              30 (environment variable EVENKEEL_ANNOUNCE__NUMWANT_MAX)",
-            "environment variable EVENKEEL_SERVER__UDP: server.udp = false: must be true when server.http is false: \
-             nobody could reach the tracker",
+            "environment variable EVENKEEL_SERVER__UDP: server.udp = false: must be true when server.http and \
+             server.webtorrent are false: nobody could reach the tracker",
         ]
     );
 }
