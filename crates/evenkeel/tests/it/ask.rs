@@ -1,5 +1,7 @@
 //! The commands that ask a tracker, against the real program and against trackers with one fault each.
 
+mod webtorrent;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
@@ -57,7 +59,7 @@ fn what_cannot_be_asked_is_one_sentence_and_status_2() {
         (vec!["scrape", "ftp://x/announce", HEX], "ftp"),
         (vec!["scrape", "nonsense", HEX], "URL"),
         (vec!["scrape", &good, "nonsense"], "neither an info hash"),
-        (vec!["probe", &good, "ws://127.0.0.1:1/"], "does not speak WebTorrent"),
+        (vec!["probe", &good, "ftp://127.0.0.1/announce"], "ftp"),
         (vec!["scrape", &url(nobody, "http"), HEX], "connect"),
         (vec!["announce", &url(nobody, "udp"), HEX, "--timeout-secs", "1"], ""),
     ] {
@@ -96,6 +98,20 @@ fn a_probe_passes_this_tracker_over_every_dialect_and_family() {
     assert!(!text.contains("FAIL") && text.ends_with("The tracker works.\n"), "{text}");
     // It leaves nothing behind.
     assert_eq!(program.metric("evenkeel_seeders") + program.metric("evenkeel_leechers"), 0.0);
+}
+
+#[test]
+fn a_probe_announces_the_info_hash_that_it_is_told() {
+    let program = start();
+    program.announce(Way::UdpV4, &Ask::seeder([1; 20], 1001));
+    let url = url(program.address(Way::HttpV4), "http");
+    success(&["probe", &url, "--info-hash", &"ab".repeat(20)]);
+    let output = evenkeel(&["probe", &url, "--info-hash", HEX]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("FAIL  counts in announces are wrong: 2 seeders"), "somebody has it: {text}");
+    let output = evenkeel(&["probe", &url, "--info-hash", &HEX[1..]]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("an info hash is 40 hex digits"));
 }
 
 #[test]
