@@ -91,7 +91,8 @@ impl Trio {
     async fn connect(probe: &Probe<'_>) -> Result<Self, Error> {
         let connect = async |left| {
             let (session, relays) = Session::connect(&probe.client, probe.url).await?;
-            Ok::<_, Error>(Peer { announce: probe.peer(1, left), session, relays })
+            // A peer that nobody dials has no port; none is sent.
+            Ok::<_, Error>(Peer { announce: probe.peer(0, left), session, relays })
         };
         let peers = [connect(0).await?, connect(1).await?, connect(1).await?];
         Ok(Self { peers, joined: 0, made: Vec::new(), heard: Vec::new(), patience: probe.patience })
