@@ -23,8 +23,8 @@ A client that is not installed is a failure, never a skip. Failures print the ta
 always `N passed, N failed`, and the exit status is 1 if anything failed.
 
 The files: run.py (command line, namespace, report), transfers.py (what is run and what is asserted), probes.py (the
-same for probes), clients.py (one class per client), tracker.py (the program under test), scrape.py and torrentfile.py (a stranger's scrape and
-torrents), children.py (processes and deadlines).
+same for probes), clients.py (one class per client), tracker.py (the program under test), scrape.py and torrentfile.py
+(a stranger's scrape and torrents), children.py (processes and deadlines).
 """
 
 import argparse
