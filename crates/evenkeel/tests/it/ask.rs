@@ -90,11 +90,13 @@ fn the_dns_record_is_that_of_the_configuration() {
 #[test]
 fn a_probe_passes_this_tracker_over_every_dialect_and_family() {
     let program = start_with("[server]\naddresses = [\"127.0.0.1\", \"::1\"]\n");
-    let urls: Vec<String> =
+    let mut urls: Vec<String> =
         WAYS.map(|way| url(program.address(way), if way.is_udp() { "udp" } else { "http" })).to_vec();
+    urls.extend([Way::HttpV4, Way::HttpV6].map(|way| url(program.address(way), "ws")));
     let arguments: Vec<&str> = ["probe"].into_iter().chain(urls.iter().map(String::as_str)).collect();
     let text = success(&arguments);
     assert_eq!(text.matches("a leecher is handed the seeder").count(), 4, "{text}");
+    assert_eq!(text.matches("each answer goes back to the peer that made the offer").count(), 2, "{text}");
     assert!(!text.contains("FAIL") && text.ends_with("The tracker works.\n"), "{text}");
     // It leaves nothing behind.
     assert_eq!(program.metric("evenkeel_seeders") + program.metric("evenkeel_leechers"), 0.0);
