@@ -1,8 +1,9 @@
 #!/bin/sh
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
-# What it installs: Debian packages of real BitTorrent clients (aria2, transmission, iproute2) and, below target/,
-# the Python bindings of libtorrent. Where it may not install it names what is missing and fails; it skips nothing.
+# What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
+# iproute2) and, below target/, the Python bindings of libtorrent. Where it may not install it names what is missing
+# and fails; it skips nothing.
 set -eu
 cd "$(dirname -- "$0")"
 
@@ -21,6 +22,6 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --locked
 step "tests: codecs, core, the real program"
 cargo test --quiet --workspace --locked
 
-step "real clients, introduced to each other by the tracker alone"
+step "real clients, introduced to each other by the tracker alone; the probe of another tracker"
 cargo build --quiet --release --locked
 python3 tests/clients/run.py --evenkeel target/release/evenkeel

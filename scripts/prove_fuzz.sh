@@ -5,16 +5,19 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 seconds=${1:-1200}
-targets="http query udp ws shard"
-# What a target measures, as one hash: the pure crates, and the tests' modules that it runs.
+targets="http query udp ws shard client"
+# What a target measures, as one hash: the crates that it runs, and the tests' modules.
 sources() {
     wire=HEAD:crates/evenkeel-wire/src
-    core="HEAD:crates/evenkeel-core/src HEAD:crates/evenkeel-core/tests/core"
-    [ "$1" = shard ] || core=HEAD:crates/evenkeel-core/tests/core/fuzz.rs
+    case $1 in
+        shard) rest="HEAD:crates/evenkeel-core/src HEAD:crates/evenkeel-core/tests/core" ;;
+        client) rest=HEAD:crates/evenkeel-client/src ;;
+        *) rest=HEAD:crates/evenkeel-core/tests/core/fuzz.rs ;;
+    esac
     # shellcheck disable=SC2086
-    git rev-parse $wire $core | sha256sum | cut -c1-12
+    git rev-parse $wire $rest | sha256sum | cut -c1-12
 }
-if ! git diff --quiet HEAD -- crates/evenkeel-wire crates/evenkeel-core fuzz; then
+if ! git diff --quiet HEAD -- crates/evenkeel-wire crates/evenkeel-core crates/evenkeel-client fuzz; then
     echo "uncommitted changes in what is fuzzed: commit them first" >&2
     exit 1
 fi
@@ -48,7 +51,10 @@ fuzz query & first=$!
 fuzz udp & second=$!
 wait $first
 wait $second
-fuzz ws
+fuzz ws & first=$!
+fuzz client & second=$!
+wait $first
+wait $second
 
 mkdir -p docs/proofs
 report=docs/proofs/fuzz.md
@@ -56,12 +62,13 @@ report=docs/proofs/fuzz.md
     echo "# Fuzzing"
     echo
     # When it was done, not when this was written: nothing is fuzzed twice.
-    echo "* date: $(date -u -r "$done_dir/ws-$(sources ws).done" '+%Y-%m-%d %H:%M') UTC"
+    echo "* date: $(date -u -r "$done_dir/client-$(sources client).done" '+%Y-%m-%d %H:%M') UTC"
     echo "* commit: $(git rev-parse --short HEAD)"
     echo "* machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r)"
     echo
     echo "libFuzzer with the address sanitizer. \`shard\` runs random operations on a shard beside a naive model and"
-    echo "compares them after each. \`sources\` is the hash of what a target runs: while it stands, so do the figures."
+    echo "compares them after each. \`client\` reads the answers of hostile trackers in every dialect."
+    echo "\`sources\` is the hash of what a target runs: while it stands, so do the figures."
     echo
     echo "| target | sources | seconds | executions | edges covered | inputs kept | crashes |"
     echo "|---|---|--:|--:|--:|--:|--:|"

@@ -1,6 +1,6 @@
 //! Runs `fuzz::udp` of the core's tests on what the fuzzer makes up.
 #![no_main]
-#![allow(dead_code, reason = "the targets share the modules of the core's tests, and each uses a part")]
+#![allow(dead_code, reason = "these targets share the modules of the core's tests, and each uses a part")]
 
 #[path = "../../crates/evenkeel-core/tests/core/fuzz.rs"]
 mod fuzz;

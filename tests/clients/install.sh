@@ -20,6 +20,7 @@ need() { # program, Debian package
 need aria2c aria2
 need transmission-daemon transmission-daemon
 need transmission-remote transmission-cli
+need opentracker opentracker
 need ip iproute2
 need unshare util-linux
 need python3 python3-venv
@@ -39,6 +40,11 @@ if [ -n "$missing" ]; then
     fi
     echo "installing Debian packages:$missing"
     export DEBIAN_FRONTEND=noninteractive
+    # Started as a service it would take port 6969, which is evenkeel's too.
+    case $missing in *" opentracker"*)
+        mkdir -p /etc/systemd/system
+        [ -e /etc/systemd/system/opentracker.service ] || ln -s /dev/null /etc/systemd/system/opentracker.service ;;
+    esac
     apt="apt-get -qq -o DPkg::Lock::Timeout=600"
     # Old package lists name versions that the mirror no longer has: then update them and try once more.
     # shellcheck disable=SC2086

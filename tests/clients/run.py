@@ -1,4 +1,5 @@
-"""Real BitTorrent clients, introduced to one another by the tracker alone, complete a transfer.
+"""Real BitTorrent clients, introduced to one another by the tracker alone, complete a transfer; and a real tracker that
+is not ours is probed.
 
     tests/clients/install.sh                                      installs the clients (once)
     python3 tests/clients/run.py --check                          names what is missing
@@ -16,12 +17,14 @@ exchange and local discovery are off. A transfer passes when
     seeder, 2/0 and one download after the transfer, 1/0 when the leecher has left and 0/0 when both have,
   * the clients which say what they think of the tracker's answers (libtorrent's alerts) say the right things.
 
+A probe passes when `evenkeel probe` finds of that tracker what is true of it, line by line.
+
 A client that is not installed is a failure, never a skip. Failures print the tails of all logs. The last line is
 always `N passed, N failed`, and the exit status is 1 if anything failed.
 
-The files: run.py (command line, namespace, report), transfers.py (what is run and what is asserted), clients.py (one
-class per client), tracker.py (the program under test), scrape.py and torrentfile.py (a stranger's scrape and
-torrents), children.py (processes and deadlines).
+The files: run.py (command line, namespace, report), transfers.py (what is run and what is asserted), probes.py (the
+same for probes), clients.py (one class per client), tracker.py (the program under test), scrape.py and torrentfile.py
+(a stranger's scrape and torrents), children.py (processes and deadlines).
 """
 
 import argparse
@@ -41,6 +44,7 @@ from pathlib import Path
 
 import children
 import scrape
+from probes import PROBES
 from tracker import ADDRESSES
 from transfers import LEECHER, SEEDER, TRANSFERS, Result, run
 
@@ -48,11 +52,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VENV_PYTHON = ROOT / "target" / "clients-venv" / "bin" / "python"
 INSIDE = "CLIENTS_INSIDE_NAMESPACE"
+RUNS = [*TRANSFERS, *PROBES]
 
 PROGRAMS = {
     "aria2c": "Debian package aria2",
     "transmission-daemon": "Debian package transmission-daemon",
     "transmission-remote": "Debian package transmission-cli",
+    "opentracker": "Debian package opentracker",
     "ip": "Debian package iproute2",
     "unshare": "Debian package util-linux",
     "setpriv": "Debian package util-linux",
@@ -64,7 +70,7 @@ def main():
     # Some shells of ordinary users do not look where Debian keeps `ip`.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     if options.list:
-        print("\n".join(transfer.name for transfer in TRANSFERS))
+        print("\n".join(transfer.name for transfer in RUNS))
         return 0
 
     if not has_libtorrent() and VENV_PYTHON.exists() and Path(sys.prefix) != VENV_PYTHON.parents[1]:
@@ -76,7 +82,7 @@ def main():
         print("some clients are missing: tests/clients/install.sh installs them" if missing else "everything is there")
         return 1 if missing else 0
 
-    chosen = [transfer for transfer in TRANSFERS if not options.only or transfer.name in options.only]
+    chosen = [transfer for transfer in RUNS if not options.only or transfer.name in options.only]
     if missing:
         return finish(0, len(chosen) * options.times)
     if INSIDE not in os.environ:
@@ -92,7 +98,7 @@ def parse_arguments():
     )
     parser.add_argument("--evenkeel", type=Path, metavar="PATH", help="the program to test")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each transfer is run in a row")
-    parser.add_argument("--only", nargs="+", choices=[t.name for t in TRANSFERS], metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=[t.name for t in RUNS], metavar="NAME")
     parser.add_argument("--resume", type=Path, metavar="FILE.json", help="keep results here, and go on from there")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write a Markdown table of the results")
     parser.add_argument("--list", action="store_true", help="name the transfers")
@@ -191,7 +197,10 @@ def fingerprint(program):
 def describe(transfer, result):
     if result.failure:
         return f"FAIL {transfer.name:<30} {result.seconds:6.1f} s  {result.failure}\n{result.evidence}"
-    return f"ok   {transfer.name:<30} {result.seconds:6.1f} s  (file complete after {result.download_seconds:.1f} s)"
+    line = f"ok   {transfer.name:<30} {result.seconds:6.1f} s"
+    if result.download_seconds is None:
+        return line
+    return f"{line}  (file complete after {result.download_seconds:.1f} s)"
 
 
 def finish(passed, failed):
@@ -217,7 +226,7 @@ def report(results, program):
     ]
     for transfer, runs in results.items():
         seconds = [result.seconds for result in runs]
-        downloads = [result.download_seconds for result in runs if not result.failure]
+        downloads = [result.download_seconds for result in runs if result.download_seconds is not None]
         cells = [
             transfer.name,
             transfer.clients(),

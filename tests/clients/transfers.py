@@ -50,6 +50,9 @@ class Transfer:
         sides = [f"{side.client.label} {side.client.version()}" for side in (self.seeder, self.leecher)]
         return " -> ".join(sides)
 
+    def scene(self, folder):
+        return Scene(self, folder)
+
 
 def _alike(name, *side):
     return Transfer(name, Side(*side), Side(*side))
@@ -70,8 +73,8 @@ TRANSFERS = [
 
 @dataclass
 class Result:
-    """How one run went: the seconds of all of it, those from the leecher's start to its complete file, and what
-    failed."""
+    """How one run went: the seconds of all of it, those from the leecher's start to its complete file if there is one,
+    and what failed."""
 
     seconds: float
     download_seconds: float | None = None
@@ -80,10 +83,10 @@ class Result:
 
 
 def run(transfer, program):
-    """Runs one transfer with a new tracker, new clients and a new torrent."""
+    """Runs one transfer, or one probe, with a new tracker, new clients and a new torrent."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="clients-", ignore_cleanup_errors=True) as folder:
-        scene = Scene(transfer, Path(folder))
+        scene = transfer.scene(Path(folder))
         download_seconds, failure, evidence = None, None, ""
         try:
             download_seconds = scene.play(program)

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use evenkeel_client::{Announce, Client, Event, InfoHash, Key, PeerId};
+use evenkeel_client::{Announce, Client, Event, Key, PeerId};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::builder().udp_tries(2).deadline(Duration::from_secs(60)).build()?;
     let tracker = client.tracker(&url)?;
     let mut announce = Announce {
-        info_hash: InfoHash(from_hex(&hash).ok_or("an info hash is 40 hex digits")?),
+        info_hash: hash.parse()?,
         peer_id: PeerId(*b"-EK0001-example00000"),
         port: 6881,
         uploaded: 0,
@@ -36,16 +36,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(error) if error.is_retryable() => Err(format!("{tracker}: {error} (worth another try)").into()),
         Err(error) => Err(format!("{tracker}: {error}").into()),
     }
-}
-
-fn from_hex(text: &str) -> Option<[u8; 20]> {
-    let digits = text.as_bytes();
-    let mut bytes = [0; 20];
-    if digits.len() != 40 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

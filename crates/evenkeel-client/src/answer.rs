@@ -38,6 +38,13 @@ pub struct AnnounceResponse {
 }
 
 impl AnnounceResponse {
+    /// What every answer promises, whatever the tracker sent.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        assert!(self.peers.iter().all(|peer| peer.addr.port() != 0), "a peer that nobody could dial");
+        assert!(self.next_announce() >= self.min_interval.unwrap_or_default());
+    }
+
     /// Time to wait before the next regular announce: `interval`, or half an hour when there is none, and
     /// never less than `min interval`.
     pub fn next_announce(&self) -> Duration {

@@ -36,6 +36,19 @@ pub(crate) async fn scrape(
     answer::scrape(&body, info_hashes)
 }
 
+/// Reads bytes of a stranger as the body of every answer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_strange(body: &[u8]) {
+    if let Ok(response) = answer::announce(body) {
+        response.check();
+    }
+    let asked = InfoHash([b'a'; 20]);
+    if let Ok(response) = answer::scrape(body, &[asked]) {
+        assert!(response.torrents.keys().all(|info_hash| *info_hash == asked), "nobody asked for this one");
+    }
+    answer::failure_reason(body);
+}
+
 /// The body of a 200, after redirects.
 async fn get(client: &Client, url: Url) -> Result<Vec<u8>, Error> {
     let limit = client.settings().request_timeout;

@@ -91,6 +91,8 @@ mod client;
 mod error;
 mod http;
 mod net;
+#[cfg(any(test, fuzzing))]
+pub mod strange;
 mod tracker;
 mod udp;
 pub mod ws;

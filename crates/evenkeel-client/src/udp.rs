@@ -48,6 +48,26 @@ pub(crate) async fn scrape(
     packet::read_scrape(&reply, info_hashes)
 }
 
+/// Reads bytes of a stranger as the reply to every request.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_strange(reply: &[u8]) {
+    let Some(transaction) = reply.get(4..).and_then(|rest| rest.first_chunk()) else { return };
+    let transaction = u32::from_be_bytes(*transaction);
+    for action in [Action::Connect, Action::Announce, Action::Scrape] {
+        drop(packet::is_reply(reply, (action, transaction)));
+    }
+    drop(packet::read_connect(reply));
+    for remote in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        if let Ok(response) = packet::read_announce(reply, SocketAddr::new(remote, 1)) {
+            response.check();
+        }
+    }
+    let asked = [InfoHash([1; 20]), InfoHash([2; 20])];
+    if let Ok(response) = packet::read_scrape(reply, &asked) {
+        assert_eq!(response.torrents.len(), asked.len());
+    }
+}
+
 /// Sends until somebody answers. Tries go round the addresses, so one dead family does not cost all of them;
 /// an address that the system calls unreachable is left at once.
 async fn exchange(

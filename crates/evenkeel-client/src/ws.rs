@@ -213,6 +213,21 @@ impl Session {
     }
 }
 
+/// Reads text of a stranger as a message. Whatever a relay holds can be answered.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_strange(text: &str) {
+    match message::read(text) {
+        Ok(message::Incoming::Relay(Relay::Offer { info_hash, peer_id, offer_id, json })) => {
+            let answer = Answer { info_hash, peer_id, to_peer_id: peer_id, offer_id, json };
+            let answer = message::answer(&answer).expect("what was read as JSON is JSON");
+            let read = message::read(&answer);
+            assert!(matches!(read, Ok(message::Incoming::Relay(Relay::Answer { .. }))), "{read:?}");
+        }
+        Ok(message::Incoming::Reply(_, Reply::Announce(response))) => response.check(),
+        _ => {}
+    }
+}
+
 pub(crate) async fn announce_once(
     client: &Client,
     url: &Url,

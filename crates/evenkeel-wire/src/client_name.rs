@@ -42,6 +42,7 @@ const AZUREUS_STYLE: &[(&[u8; 2], &str, Digits)] = &[
     (b"CD", "Enhanced CTorrent", Digits::Pairs),
     (b"CT", "CTorrent", Digits::Pairs),
     (b"DE", "Deluge", Digits::Four),
+    (b"EK", "evenkeel", Digits::Four),
     (b"FD", "Free Download Manager", Digits::Three),
     (b"FL", "Flud", Digits::Four),
     (b"GT", "GoTorrent", Digits::Four),
@@ -143,6 +144,7 @@ mod tests {
             (b"-WW0091-abcdefghijkl", "WebTorrent", "0.91"),
             (b"-BC0172-abcdefghijkl", "BitComet", "1.72"),
             (b"-LT20B0-abcdefghijkl", "libtorrent", "2.0.11.0"),
+            (b"-EK0001-abcdefghijkl", "evenkeel", "0.0.0.1"),
             (b"M7-10-5--abcdefghijk", "Mainline", "7.10.5"),
         ] {
             let expected = ClientName { name, version: version.to_owned() };

@@ -22,5 +22,5 @@ pub mod ws;
 pub use announce::{Announce, Event, Key, Reply};
 pub use compact::Endpoint;
 pub use failure::{Failure, Retry, Warning};
-pub use ids::{InfoHash, OfferId, PeerId};
+pub use ids::{InfoHash, NotAnInfoHash, OfferId, PeerId};
 pub use scrape::{Scrape, Stats};

@@ -6,10 +6,10 @@ pub(crate) mod torrent;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use evenkeel_client::{
-    Announce, AnnounceResponse, Client, Event, Family, InfoHash, Key, PeerId, ScrapeResponse,
+    Announce, AnnounceResponse, Client, Event, Family, InfoHash, Key, PeerId, ScrapeResponse, Tracker,
 };
 use serde_json::{Value, json};
 
@@ -50,7 +50,8 @@ pub(crate) struct AnnounceArgs {
     /// Peers wanted.
     #[arg(long, default_value_t = 50)]
     numwant: u32,
-    /// Stays in the swarm. Without this, a second announce says `stopped`.
+    /// Stays in the swarm. Without this, a second announce says `stopped`. Not over ws and wss: there a peer
+    /// leaves when its socket closes.
     #[arg(long)]
     stay: bool,
     #[command(flatten)]
@@ -73,6 +74,11 @@ pub(crate) struct ScrapeArgs {
 pub(crate) fn announce(args: &AnnounceArgs) -> anyhow::Result<String> {
     let hashes = torrent::info_hashes(&args.torrent)?;
     let tracker = client(&args.how)?.tracker(&args.url)?;
+    let leaves_by_itself = is_webtorrent(&tracker);
+    ensure!(
+        !(args.stay && leaves_by_itself),
+        "a peer of WebTorrent cannot stay: it leaves when its socket closes"
+    );
     run(async {
         let mut answers = Vec::new();
         for info_hash in hashes {
@@ -88,12 +94,12 @@ pub(crate) fn announce(args: &AnnounceArgs) -> anyhow::Result<String> {
                 key: Key::NONE,
             };
             answers.push((info_hash, tracker.announce(&started).await?));
-            if !args.stay {
+            if !(args.stay || leaves_by_itself) {
                 let stopped = Announce { event: Event::Stopped, numwant: Some(0), ..started };
                 tracker.announce(&stopped).await.context("the peer could not be taken out again")?;
             }
         }
-        Ok(if args.how.json { announced_json(&answers) } else { announced_text(&answers) })
+        Ok(if args.how.json { announced_json(&answers) } else { announced_text(&answers, !leaves_by_itself) })
     })
 }
 
@@ -120,7 +126,12 @@ fn client(how: &How) -> anyhow::Result<Client> {
 /// A client for people who wait: over UDP it asks again after seconds, not after the quarter minutes of BEP 15.
 fn client_for(family: Family, deadline: Duration) -> Result<Client, evenkeel_client::Error> {
     let first = Duration::from_secs(2).min(deadline);
-    Client::builder().family(family).deadline(deadline).udp_first_timeout(first).build()
+    let builder = Client::builder().family(family).deadline(deadline).request_timeout(deadline);
+    builder.udp_first_timeout(first).build()
+}
+
+fn is_webtorrent(tracker: &Tracker) -> bool {
+    tracker.to_string().starts_with("ws")
 }
 
 fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -136,7 +147,8 @@ fn peer_id() -> anyhow::Result<PeerId> {
     Ok(id)
 }
 
-fn announced_text(answers: &[(InfoHash, AnnounceResponse)]) -> String {
+/// Peers of WebTorrent are not `handed_out`: they call those who offer.
+fn announced_text(answers: &[(InfoHash, AnnounceResponse)], handed_out: bool) -> String {
     let mut text = String::new();
     for (info_hash, answer) in answers {
         let count =
@@ -155,8 +167,10 @@ fn announced_text(answers: &[(InfoHash, AnnounceResponse)]) -> String {
         if let Some(warning) = &answer.warning {
             line("warning", warning);
         }
-        line("peers", &answer.peers.len().to_string());
-        answer.peers.iter().for_each(|peer| line("", &peer.addr.to_string()));
+        if handed_out {
+            line("peers", &answer.peers.len().to_string());
+            answer.peers.iter().for_each(|peer| line("", &peer.addr.to_string()));
+        }
     }
     text
 }

@@ -1,27 +1,38 @@
-//! `evenkeel probe`: do two peers that know nothing but the tracker find each other?
+//! `evenkeel probe`: do peers that know nothing but the tracker find each other?
 //!
 //! Three synthetic peers announce a torrent that nobody else has, over one URL after the other and over each
-//! address family of its host, and the answers are held against what BEP 3, 15, 23 and 48 promise. The peers
-//! leave again. They exist in announces only: nothing listens on their ports.
+//! address family of its host, and the answers are held against what is promised: by BEP 3, 15, 23 and 48 for
+//! peers that are dialled (`dialled`), by the reference implementation for those of WebTorrent (`webtorrent`).
+//! The peers leave again. They exist in announces only: nothing listens on their ports, nothing makes the
+//! connections that they offer.
+
+mod dialled;
+mod webtorrent;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::bail;
 use evenkeel_client::{
-    Announce, AnnounceResponse, Client, Error, Event, Family, InfoHash, Key, PeerId, Stats, Tracker,
+    Announce, AnnounceResponse, Client, Error, Event, Family, InfoHash, Key, PeerId, Tracker,
 };
+use tokio::time::{Instant, sleep};
 
-use super::{client_for, peer_id, printable, run};
+use super::{client_for, is_webtorrent, peer_id, printable, run};
 use crate::Verdict;
+
+/// Between two looks at what is about to happen.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is probed.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ProbeArgs {
-    /// Announce URLs: http, https or udp.
+    /// Announce URLs: http, https, udp, ws or wss.
     #[arg(required = true)]
     urls: Vec<String>,
+    /// Info hash that is announced, 40 hex digits, for trackers that serve listed torrents only. Nobody else may
+    /// have it: other peers make the counts wrong [default: a random one for each URL and family].
+    #[arg(long, value_name = "HASH")]
+    info_hash: Option<InfoHash>,
     /// Seconds to wait for each answer.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
     timeout_secs: u16,
@@ -29,18 +40,17 @@ pub(crate) struct ProbeArgs {
 
 /// Probes each URL over each family; answers what was found, and the verdict.
 pub(crate) fn probe(args: &ProbeArgs) -> anyhow::Result<(String, Verdict)> {
-    if let Some(url) = args.urls.iter().find(|url| url.starts_with("ws:") || url.starts_with("wss:")) {
-        // Its peers live as long as their sockets and are dialled by offers: a probe of its own kind.
-        bail!("probe does not speak WebTorrent: {url} cannot be probed");
-    }
-    let deadline = Duration::from_secs(args.timeout_secs.into());
+    let patience = Duration::from_secs(args.timeout_secs.into());
     run(async {
         let (mut text, mut healthy, mut probed) = (String::new(), true, 0);
         for url in &args.urls {
             for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
-                let client = client_for(family, deadline)?;
+                let client = client_for(family, patience)?;
+                let info_hash = args.info_hash.map_or_else(random_hash, Ok)?;
+                let tracker = client.tracker(url)?;
+                let probe = Probe { client, url, tracker, info_hash, patience, findings: Vec::new() };
                 // A host without addresses of a family is not at fault; one without any is.
-                let Some(findings) = probe_once(&client, url).await? else { continue };
+                let Some(findings) = probe.findings().await? else { continue };
                 probed += 1;
                 healthy &= findings.iter().all(|finding| finding.is_well);
                 line(&mut text, &format!("{} over {name}", printable(url)));
@@ -76,140 +86,99 @@ struct Finding {
     what: String,
 }
 
-/// `None` when the host has no address of the client's family.
-async fn probe_once(client: &Client, url: &str) -> anyhow::Result<Option<Vec<Finding>>> {
-    let tracker = client.tracker(url)?;
-    let mut probe = Probe { tracker, info_hash: random_hash()?, findings: Vec::new() };
-    match probe.run().await {
-        Ok(()) => Ok(Some(probe.findings)),
-        Err(Error::NoAddress { .. }) => Ok(None),
-        Err(error @ Error::InvalidUrl(_) | error @ Error::UnsupportedScheme(_)) => Err(error.into()),
-        Err(error) => {
-            probe.note(false, &explain(&error));
-            Ok(Some(probe.findings))
-        }
-    }
-}
-
-struct Probe {
+/// One URL over one family.
+struct Probe<'a> {
+    client: Client,
+    url: &'a str,
     tracker: Tracker,
     info_hash: InfoHash,
+    patience: Duration,
     findings: Vec<Finding>,
 }
 
-impl Probe {
-    /// The steps, in order; an error ends them.
-    async fn run(&mut self) -> Result<(), Error> {
-        let [seeder, first, second] = [40_001, 40_002, 40_003].map(|port| self.peer(port));
-        let seeder = Announce { left: Some(0), ..seeder? };
-        let (first, second) = (first?, second?);
-
-        let answer = self.announce(&seeder, Event::Started).await?;
-        self.note(true, "a seeder announces and is answered");
-        self.check_own(&seeder, &answer);
-        let answer = self.announce(&first, Event::Started).await?;
-        let finds = answer.peers.iter().any(|peer| peer.addr.port() == seeder.port);
-        self.note(
-            finds,
-            if finds {
-                "a leecher is handed the seeder"
-            } else {
-                "a leecher is not handed the seeder: peers do not find each other"
-            },
-        );
-        self.check_own(&first, &answer);
-        self.check_counts(&answer, (1, 1));
-
-        self.announce(&second, Event::Started).await?;
-        let one = self.announce(&Announce { numwant: Some(1), ..first.clone() }, Event::Update).await?;
-        let obeyed = one.peers.len() <= 1;
-        let handed = one.peers.len();
-        self.note(
-            obeyed,
-            &if obeyed {
-                "numwant is obeyed".to_owned()
-            } else {
-                format!("numwant is ignored: one peer was wanted, {handed} were handed out")
-            },
-        );
-
-        self.check_scrape((1, 2), "with three peers").await?;
-        for peer in [&second, &first, &seeder] {
-            self.announce(peer, Event::Stopped).await?;
+impl Probe<'_> {
+    /// `None` when the host has no address of the client's family.
+    async fn findings(mut self) -> anyhow::Result<Option<Vec<Finding>>> {
+        let done = if is_webtorrent(&self.tracker) {
+            webtorrent::look(&mut self).await
+        } else {
+            dialled::look(&mut self).await
+        };
+        match done {
+            Ok(()) => {}
+            Err(Error::NoAddress { .. }) => return Ok(None),
+            Err(error) => self.note(false, &explain(&error)),
         }
-        self.check_scrape((0, 0), "after all have left").await
+        Ok(Some(self.findings))
     }
 
-    fn peer(&self, port: u16) -> Result<Announce, Error> {
-        let peer_id = peer_id().unwrap_or(PeerId(*b"-EK0001-aaaaaaaaaaaa"));
-        Ok(Announce {
+    fn peer(&self, port: u16, left: u64) -> Announce {
+        Announce {
             info_hash: self.info_hash,
-            peer_id,
+            peer_id: peer_id().unwrap_or(PeerId(*b"-EK0001-aaaaaaaaaaaa")),
             port,
             uploaded: 0,
             downloaded: 0,
-            left: Some(1),
+            left: Some(left),
             event: Event::Update,
             numwant: Some(50),
             key: Key::from_number(u32::from(port)),
-        })
-    }
-
-    async fn announce(&self, peer: &Announce, event: Event) -> Result<AnnounceResponse, Error> {
-        self.tracker.announce(&Announce { event, ..peer.clone() }).await
-    }
-
-    /// Only the port is known to be the caller's own: its address may be seen otherwise by the tracker.
-    fn check_own(&mut self, peer: &Announce, answer: &AnnounceResponse) {
-        let own: Option<SocketAddr> =
-            answer.peers.iter().map(|other| other.addr).find(|addr| addr.port() == peer.port);
-        match own {
-            None => {}
-            Some(addr) => self.note(false, &format!("a caller is handed itself ({addr})")),
         }
-    }
-
-    fn check_counts(&mut self, answer: &AnnounceResponse, (seeders, leechers): (u32, u32)) {
-        let told = (answer.seeders, answer.leechers);
-        match told {
-            (None, _) | (_, None) => self.note(true, "the tracker tells no counts in announces"),
-            told if told == (Some(seeders), Some(leechers)) => {
-                self.note(true, "counts in announces are right");
-            }
-            (Some(told_seeders), Some(told_leechers)) => {
-                let what = format!(
-                    "counts in announces are wrong: {told_seeders} seeders and {told_leechers} leechers, \
-                     there are {seeders} and {leechers}"
-                );
-                self.note(false, &what);
-            }
-        }
-    }
-
-    async fn check_scrape(&mut self, expected: (u32, u32), when: &str) -> Result<(), Error> {
-        let response = match self.tracker.scrape(&[self.info_hash]).await {
-            Err(Error::ScrapeUnsupported) => {
-                self.note(true, "the URL has no form for scrapes");
-                return Ok(());
-            }
-            response => response?,
-        };
-        let Stats { seeders, .. } = response.get(self.info_hash).unwrap_or_default();
-        let leechers = response.get(self.info_hash).unwrap_or_default().incomplete();
-        if (seeders, leechers) == expected {
-            self.note(true, &format!("the scrape {when} agrees"));
-        } else {
-            let what = format!(
-                "the scrape {when} disagrees: {seeders} seeders and {leechers} leechers, there are {} and {}",
-                expected.0, expected.1
-            );
-            self.note(false, &what);
-        }
-        Ok(())
     }
 
     fn note(&mut self, is_well: bool, what: &str) {
         self.findings.push(Finding { is_well, what: what.to_owned() });
+    }
+
+    /// Notes one of two sentences.
+    fn judge(&mut self, is_well: bool, well: &str, unwell: &str) {
+        self.note(is_well, if is_well { well } else { unwell });
+    }
+
+    fn check_counts(&mut self, answer: &AnnounceResponse, (seeders, leechers): (u32, u32)) {
+        let (Some(told_seeders), Some(told_leechers)) = (answer.seeders, answer.leechers) else {
+            return self.note(true, "the tracker tells no counts in announces");
+        };
+        let wrong = format!(
+            "counts in announces are wrong: {told_seeders} seeders and {told_leechers} leechers, there are \
+             {seeders} and {leechers}"
+        );
+        self.judge(
+            (told_seeders, told_leechers) == (seeders, leechers),
+            "counts in announces are right",
+            &wrong,
+        );
+    }
+
+    /// Holds a scrape against what is there. What is about to happen may take `within`.
+    async fn check_scrape(
+        &mut self,
+        (seeders, leechers): (u32, u32),
+        when: &str,
+        within: Duration,
+    ) -> Result<(), Error> {
+        let limit = Instant::now() + within;
+        let told = loop {
+            let told = match self.tracker.scrape(&[self.info_hash]).await {
+                Err(Error::ScrapeUnsupported) => {
+                    self.note(true, "the URL has no form for scrapes");
+                    return Ok(());
+                }
+                response => response?.get(self.info_hash).unwrap_or_default(),
+            };
+            if (told.seeders, told.incomplete()) == (seeders, leechers) || Instant::now() >= limit {
+                break told;
+            }
+            sleep(PAUSE).await;
+        };
+        let (told_seeders, told_leechers) = (told.seeders, told.incomplete());
+        let wrong = format!(
+            "the scrape {when} disagrees: {told_seeders} seeders and {told_leechers} leechers, there are \
+             {seeders} and {leechers}"
+        );
+        let agrees = (told_seeders, told_leechers) == (seeders, leechers);
+        self.judge(agrees, &format!("the scrape {when} agrees"), &wrong);
+        Ok(())
     }
 }
 

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use bendy::decoding::{Decoder, Object};
-use data_encoding::{BASE32, HEXLOWER_PERMISSIVE};
+use data_encoding::BASE32;
 use evenkeel_wire::InfoHash;
 use sha1::Digest;
 
 /// Longest `.torrent` file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Multihash prefix of a SHA-256 (BEP 52): function 0x12, 0x20 bytes.
-const SHA_256: [u8; 2] = [0x12, 0x20];
+/// Multihash prefix of a SHA-256 in hex (BEP 52): function 0x12, 0x20 bytes.
+const SHA_256: &str = "1220";
 
 /// The info hashes behind a text: one, or two for a hybrid torrent.
 ///
@@ -34,13 +34,12 @@ pub(crate) fn info_hashes(text: &str) -> anyhow::Result<Vec<InfoHash>> {
 
 /// SHA-1 in hex or base32, or SHA-256 in hex, with or without its multihash prefix.
 fn of_text(text: &str) -> Option<InfoHash> {
-    let bytes = match text.len() {
-        32 => BASE32.decode(text.to_ascii_uppercase().as_bytes()).ok()?,
-        40 | 64 => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?,
-        68 => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.strip_prefix(&SHA_256)?.to_vec(),
-        _ => return None,
-    };
-    bytes.first_chunk().copied().map(InfoHash)
+    match text.len() {
+        32 => BASE32.decode(text.to_ascii_uppercase().as_bytes()).ok()?.try_into().ok().map(InfoHash),
+        64 if text.bytes().all(|digit| digit.is_ascii_hexdigit()) => text[..40].parse().ok(),
+        68 => of_text(text.strip_prefix(SHA_256)?),
+        _ => text.parse().ok(),
+    }
 }
 
 /// The exact topics of a magnet link (BEP 9, BEP 52).

@@ -1,5 +1,7 @@
 //! The commands that ask a tracker, against the real program and against trackers with one fault each.
 
+mod webtorrent;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
@@ -57,7 +59,7 @@ fn what_cannot_be_asked_is_one_sentence_and_status_2() {
         (vec!["scrape", "ftp://x/announce", HEX], "ftp"),
         (vec!["scrape", "nonsense", HEX], "URL"),
         (vec!["scrape", &good, "nonsense"], "neither an info hash"),
-        (vec!["probe", &good, "ws://127.0.0.1:1/"], "does not speak WebTorrent"),
+        (vec!["probe", &good, "ftp://127.0.0.1/announce"], "ftp"),
         (vec!["scrape", &url(nobody, "http"), HEX], "connect"),
         (vec!["announce", &url(nobody, "udp"), HEX, "--timeout-secs", "1"], ""),
     ] {
@@ -88,14 +90,30 @@ fn the_dns_record_is_that_of_the_configuration() {
 #[test]
 fn a_probe_passes_this_tracker_over_every_dialect_and_family() {
     let program = start_with("[server]\naddresses = [\"127.0.0.1\", \"::1\"]\n");
-    let urls: Vec<String> =
+    let mut urls: Vec<String> =
         WAYS.map(|way| url(program.address(way), if way.is_udp() { "udp" } else { "http" })).to_vec();
+    urls.extend([Way::HttpV4, Way::HttpV6].map(|way| url(program.address(way), "ws")));
     let arguments: Vec<&str> = ["probe"].into_iter().chain(urls.iter().map(String::as_str)).collect();
     let text = success(&arguments);
     assert_eq!(text.matches("a leecher is handed the seeder").count(), 4, "{text}");
+    assert_eq!(text.matches("each answer goes back to the peer that made the offer").count(), 2, "{text}");
     assert!(!text.contains("FAIL") && text.ends_with("The tracker works.\n"), "{text}");
     // It leaves nothing behind.
     assert_eq!(program.metric("evenkeel_seeders") + program.metric("evenkeel_leechers"), 0.0);
+}
+
+#[test]
+fn a_probe_announces_the_info_hash_that_it_is_told() {
+    let program = start();
+    program.announce(Way::UdpV4, &Ask::seeder([1; 20], 1001));
+    let url = url(program.address(Way::HttpV4), "http");
+    success(&["probe", &url, "--info-hash", &"ab".repeat(20)]);
+    let output = evenkeel(&["probe", &url, "--info-hash", HEX]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("FAIL  counts in announces are wrong: 2 seeders"), "somebody has it: {text}");
+    let output = evenkeel(&["probe", &url, "--info-hash", &HEX[1..]]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("an info hash is 40 hex digits"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! * `rig`: starts and stops the program, and asks it over every dialect and family;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
-//! * `ask`: the commands that ask a tracker;
+//! * `ask`: the commands that ask a tracker, with `ask/webtorrent` for ws and wss;
 //! * `udp`, `http`: what only one dialect has;
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
