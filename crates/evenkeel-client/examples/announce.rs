@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tracker = client.tracker(&url)?;
     let mut announce = Announce {
         info_hash: hash.parse()?,
-        peer_id: PeerId(*b"-EK0001-example00000"),
+        peer_id: PeerId(*b"-EK0100-example00000"),
         port: 6881,
         uploaded: 0,
         downloaded: 0,

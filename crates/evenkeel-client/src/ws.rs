@@ -9,12 +9,12 @@
 //! and offer ids are strings of 20 characters from U+0000 to U+00FF, one for each byte.
 //!
 //! ```no_run
-//! use evenkeel_client::ws::{Answer, Offer, OfferId, Relay, Session};
+//! use evenkeel_client::ws::{Answer, Offer, Relay, Session};
 //! use evenkeel_client::{Announce, Client, Error};
 //!
 //! # async fn wait_for_peers(me: Announce) -> Result<(), Error> {
 //! let (session, mut relays) = Session::connect(&Client::new(), "wss://tracker.example").await?;
-//! let offer = Offer { id: OfferId::random()?, json: r#"{"type":"offer","sdp":"..."}"#.into() };
+//! let offer = Offer::new(r#"{"type":"offer","sdp":"..."}"#)?;
 //! let response = session.announce(&me, &[offer]).await?;
 //! println!("{:?} seeders", response.seeders);
 //! while let Some(relay) = relays.recv().await {
@@ -30,6 +30,7 @@
 mod driver;
 mod message;
 
+pub use evenkeel_wire::OfferId;
 use evenkeel_wire::limits::SCRAPE_HASHES_MAX;
 use evenkeel_wire::{Announce, InfoHash, PeerId};
 use tokio::sync::{mpsc, oneshot};
@@ -44,24 +45,6 @@ use message::Reply;
 /// Relays that wait to be read; more are dropped, as offers go stale within a minute anyway.
 const RELAYS_MAX: usize = 256;
 
-/// The number under which an offer is answered; chosen by the offerer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OfferId(pub [u8; 20]);
-
-impl OfferId {
-    /// A number that nobody can guess.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the system has no random numbers.
-    pub fn random() -> Result<Self, Error> {
-        let mut bytes = [0; 20];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Error::Io { doing: "draw a random number", source: error.into() })?;
-        Ok(Self(bytes))
-    }
-}
-
 /// An offer for some other peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -69,6 +52,20 @@ pub struct Offer {
     pub id: OfferId,
     /// JSON text, usually `{"type":"offer","sdp":"..."}`.
     pub json: String,
+}
+
+impl Offer {
+    /// An offer with an id that nobody can guess.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the system has no random numbers.
+    pub fn new(json: impl Into<String>) -> Result<Self, Error> {
+        let mut id = OfferId([0; 20]);
+        getrandom::fill(&mut id.0)
+            .map_err(|error| Error::Io { doing: "draw a random number", source: error.into() })?;
+        Ok(Self { id, json: json.into() })
+    }
 }
 
 /// An answer to an offer that was received.

@@ -144,7 +144,7 @@ mod tests {
             (b"-WW0091-abcdefghijkl", "WebTorrent", "0.91"),
             (b"-BC0172-abcdefghijkl", "BitComet", "1.72"),
             (b"-LT20B0-abcdefghijkl", "libtorrent", "2.0.11.0"),
-            (b"-EK0001-abcdefghijkl", "evenkeel", "0.0.0.1"),
+            (b"-EK0100-abcdefghijkl", "evenkeel", "0.1.0.0"),
             (b"M7-10-5--abcdefghijk", "Mainline", "7.10.5"),
         ] {
             let expected = ClientName { name, version: version.to_owned() };

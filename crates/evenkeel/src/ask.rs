@@ -140,7 +140,7 @@ fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
 
 /// A peer id of this program, random for the rest.
 fn peer_id() -> anyhow::Result<PeerId> {
-    let mut id = PeerId(*b"-EK0001-            ");
+    let mut id = PeerId(*b"-EK0100-            ");
     getrandom::fill(&mut id.0[8..]).map_err(std::io::Error::other)?;
     // Letters only: some trackers and all terminals are happier.
     id.0[8..].iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_peer_id_names_this_program() {
         let id = peer_id().unwrap();
-        assert!(id.0.starts_with(b"-EK0001-") && id.0[8..].iter().all(u8::is_ascii_lowercase));
+        assert!(id.0.starts_with(b"-EK0100-") && id.0[8..].iter().all(u8::is_ascii_lowercase));
         assert_ne!(id, peer_id().unwrap());
     }
 }

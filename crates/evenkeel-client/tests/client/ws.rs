@@ -108,7 +108,7 @@ async fn one_call_scrapes_in_parts_and_keeps_what_was_asked_for() {
 #[tokio::test]
 async fn offers_and_answers_are_passed_on_both_ways() {
     let (mut fake, session, mut relays) = connected().await;
-    let offer = Offer { id: OfferId::random().unwrap(), json: r#"{"sdp":1}"#.into() };
+    let offer = Offer::new(r#"{"sdp":1}"#).unwrap();
     let announce = ask();
     let serve = async {
         let message = fake.receive().await;

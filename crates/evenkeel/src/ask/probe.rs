@@ -115,7 +115,7 @@ impl Probe<'_> {
     fn peer(&self, port: u16, left: u64) -> Announce {
         Announce {
             info_hash: self.info_hash,
-            peer_id: peer_id().unwrap_or(PeerId(*b"-EK0001-aaaaaaaaaaaa")),
+            peer_id: peer_id().unwrap_or(PeerId(*b"-EK0100-aaaaaaaaaaaa")),
             port,
             uploaded: 0,
             downloaded: 0,

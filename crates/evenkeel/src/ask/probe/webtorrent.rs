@@ -111,7 +111,7 @@ impl Trio {
 
     /// Announces with one offer.
     async fn offer(&mut self, by: usize, event: Event) -> Result<AnnounceResponse, Error> {
-        let offer = Offer { id: OfferId::random()?, json: description("offer", self.made.len()) };
+        let offer = Offer::new(description("offer", self.made.len()))?;
         self.made.push(Made { by, offer: offer.clone() });
         self.announce(by, event, &[offer]).await
     }
