@@ -1,13 +1,16 @@
 //! Info hash -> swarm: one of many shards, each behind a lock of its own that is held for one announce.
 
+mod index;
+
 use evenkeel_wire::{InfoHash, Stats};
-use hashbrown::HashTable;
 
 use crate::addresses::AddressTable;
 use crate::keyed::Keyed;
+use crate::prefetch;
 use crate::rules::Rules;
 use crate::swarm::{Family, Kind, Mark, PeerKey, Swarm};
 use crate::time::{Stamp, Time};
+use index::Index;
 
 /// Shards of a store; a power of two.
 pub const SHARDS: usize = 1024;
@@ -35,10 +38,35 @@ impl Keys {
 }
 
 impl Place {
-    /// Number of the shard. Middle bits: the table takes its bucket from the low ones and its tag from the
+    /// Number of the shard. Middle bits: the index takes its bucket from the low ones and its tag from the
     /// high ones.
     pub fn shard(self) -> usize {
         usize::try_from((self.0 >> 40) % SHARDS as u64).unwrap_or_default()
+    }
+}
+
+/// Where the slots of a shard were when somebody looked: enough to have the right one fetched before the shard is
+/// locked. It may be out of date, and then it is of no use and does no harm.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint {
+    base: *const u32,
+    mask: usize,
+}
+
+impl Hint {
+    /// From what [`Hint::parts`] gave.
+    pub fn of((base, mask): (usize, usize)) -> Self {
+        Self { base: std::ptr::without_provenance(base), mask }
+    }
+
+    /// As numbers, which threads can share.
+    pub fn parts(self) -> (usize, usize) {
+        (self.base.addr(), self.mask)
+    }
+
+    /// The first step: the slot of a place.
+    pub fn prefetch(self, place: Place) {
+        prefetch::lines(self.base.wrapping_add(index::bucket(place, self.mask)), 1);
     }
 }
 
@@ -72,7 +100,7 @@ impl Totals {
 pub struct Shard {
     pub(crate) keys: Keys,
     swarms: Vec<Swarm>,
-    index: HashTable<u32>,
+    index: Index,
     totals: Totals,
     sweep: Cursor,
 }
@@ -110,7 +138,7 @@ impl Shard {
         Self {
             keys,
             swarms: Vec::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             totals: Totals::default(),
             sweep: Cursor::default(),
         }
@@ -134,8 +162,27 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, place: Place, info_hash: &InfoHash) -> Option<usize> {
-        let is_it = |at: &u32| self.swarms[*at as usize].info_hash == *info_hash;
-        self.index.find(place.0, is_it).map(|at| *at as usize)
+        self.index.find(place, |at| self.swarms[at].info_hash == *info_hash)
+    }
+
+    /// Where its slots are; see [`Hint`].
+    pub fn hint(&self) -> Hint {
+        let (base, mask) = self.index.base();
+        Hint { base, mask }
+    }
+
+    /// The second step after [`Hint::prefetch`]: the swarm.
+    pub fn prefetch_swarm(&self, place: Place) {
+        if let Some(at) = self.index.guess(place) {
+            prefetch::lines(&raw const self.swarms[at], 1);
+        }
+    }
+
+    /// The third step: its peers.
+    pub fn prefetch_peers(&self, place: Place) {
+        if let Some(at) = self.index.guess(place) {
+            self.swarms[at].v4.prefetch();
+        }
     }
 
     pub(crate) fn swarm(&self, at: usize) -> &Swarm {
@@ -144,11 +191,13 @@ impl Shard {
 
     pub(crate) fn create(&mut self, place: Place, info_hash: InfoHash, now: Stamp) -> usize {
         let at = self.swarms.len();
+        if at == self.swarms.capacity() {
+            // Growth by an eighth, not by doubling: all shards are about as full, and there are many.
+            self.swarms.reserve_exact(4.max(at / 8));
+        }
         self.swarms.push(Swarm::new(info_hash, now));
-        let position = u32::try_from(at).unwrap_or(u32::MAX);
         let Self { swarms, index, keys, .. } = self;
-        let rehash = |at: &u32| keys.place(&swarms[*at as usize].info_hash).0;
-        index.insert_unique(place.0, position, rehash);
+        index.insert(place, at, |at| keys.place(&swarms[at].info_hash));
         self.totals.swarms += 1;
         at
     }
@@ -240,15 +289,11 @@ impl Shard {
 
     fn drop_at(&mut self, at: usize) {
         let last = self.swarms.len() - 1;
-        for (from, to) in [(at, None), (last, Some(at))] {
-            let place = self.keys.place(&self.swarms[from].info_hash).0;
-            let slot = self.index.find_entry(place, |other| *other as usize == from);
-            if let Ok(mut entry) = slot {
-                match to {
-                    Some(to) => *entry.get_mut() = u32::try_from(to).unwrap_or(u32::MAX),
-                    None => drop(entry.remove()),
-                }
-            }
+        let Self { swarms, index, keys, .. } = self;
+        let place_of = |at: usize| keys.place(&swarms[at].info_hash);
+        index.remove(place_of(at), at, place_of);
+        if at != last {
+            index.relocate(place_of(last), last, at);
         }
         let gone = self.swarms.swap_remove(at);
         self.totals.shift(&Totals::of(&gone), &Totals::default());
@@ -256,7 +301,7 @@ impl Shard {
         if self.swarms.len() < self.swarms.capacity() / 4 {
             self.swarms.shrink_to(self.swarms.len() * 2);
             let Self { swarms, index, keys, .. } = self;
-            index.shrink_to(swarms.len(), |at| keys.place(&swarms[*at as usize].info_hash).0);
+            index.shrink(swarms.len(), |at| keys.place(&swarms[at].info_hash));
         }
     }
 }

@@ -25,13 +25,16 @@ pub(crate) struct Swarm {
     /// Counted peers and completions.
     pub(crate) stats: Stats,
     /// Peers whose address is told to others and is not global; while there are none, nobody's scope is looked at.
-    pub(crate) local_peers: u32,
+    /// Once at its maximum it stays there.
+    pub(crate) local_peers: u16,
     /// When the last peer left; an empty swarm is kept for its count of completions.
     pub(crate) empty_since: Stamp,
     pub(crate) v4: Column<Peer<6>>,
     /// What most swarms do without.
     more: Option<Box<More>>,
 }
+
+const _: () = assert!(size_of::<Swarm>() == 64, "one cache line");
 
 #[derive(Default)]
 struct More {
@@ -239,7 +242,7 @@ impl Swarm {
             }
         }
         *self.count(kind) += 1;
-        self.local_peers += u32::from(key.is_told_locally());
+        self.local_peers = self.local_peers.saturating_add(u16::from(key.is_told_locally()));
     }
 
     /// Notes another announce of a peer whose record is at `own`.
@@ -276,7 +279,9 @@ impl Swarm {
         if self.more.as_ref().is_some_and(|more| more.v6.len() + more.web.len() == 0) {
             self.more = None;
         }
-        self.local_peers -= u32::from(key.is_told_locally());
+        if key.is_told_locally() && self.local_peers < u16::MAX {
+            self.local_peers -= 1;
+        }
         if state.is_counted() {
             *self.count(state.kind()) -= 1;
             self.count_twin(&key, mark, keyed);

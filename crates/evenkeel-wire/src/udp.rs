@@ -121,6 +121,13 @@ pub fn decode(packet: &[u8]) -> Option<Request<'_>> {
     Some(Request::Claimed { connection_id, transaction, ask })
 }
 
+/// The torrent of what looks like an announce, for those who want to know before they read it. Proves nothing.
+pub fn peek_info_hash(packet: &[u8]) -> Option<InfoHash> {
+    let (head, body) = Ref::<_, RequestHead>::from_prefix(packet).ok()?;
+    let (body, _) = Ref::<_, AnnounceBody>::from_prefix(body).ok()?;
+    (head.action.get() == ANNOUNCE).then_some(body.info_hash)
+}
+
 fn decode_announce(body: &[u8]) -> Result<Ask<'_>, Failure> {
     let (body, options) = Ref::<_, AnnounceBody>::from_prefix(body).map_err(|_| Failure::Truncated)?;
     if body.port.get() == 0 {
@@ -304,6 +311,13 @@ mod tests {
             }
         );
         assert_eq!(url.pieces().count(), 0);
+        assert_eq!(peek_info_hash(&packet), Some(announce.info_hash));
+        assert_eq!(peek_info_hash(&packet[..97]), None);
+        assert_eq!(
+            peek_info_hash(&[&packet[..8], &[0, 0, 0, 2], &packet[12..]].concat()),
+            None,
+            "no announce"
+        );
     }
 
     #[test]

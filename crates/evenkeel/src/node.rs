@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Keyed, Keys, Outcome, PeerKey, Reason, Rules, SHARDS, Scratch,
-    Seen, Shard, Time, Totals,
+    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Outcome, PeerKey, Place, Reason, Rules,
+    SHARDS, Scratch, Seen, Shard, Time, Totals,
 };
 use evenkeel_wire::{Announce, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
@@ -47,6 +47,8 @@ pub(crate) struct Node {
 struct Slot {
     shard: Mutex<Shard>,
     totals: [AtomicU32; 7],
+    /// See [`Hint`].
+    index: [AtomicUsize; 2],
 }
 
 /// What a thread that answers requests owns.
@@ -70,7 +72,11 @@ impl Node {
     pub(crate) fn new(rules: Rules, secrets: &Secrets) -> Self {
         let [swarm, peer, twin, addresses] = secrets.hashes.map(Keyed::new);
         let keys = Keys { swarm, peer, twin };
-        let slot = |_| Slot { shard: Mutex::new(Shard::new(keys)), totals: Default::default() };
+        let slot = |_| Slot {
+            shard: Mutex::new(Shard::new(keys)),
+            totals: Default::default(),
+            index: Default::default(),
+        };
         Self {
             slots: (0..SHARDS).map(slot).collect(),
             keys,
@@ -119,12 +125,11 @@ impl Node {
     pub(crate) fn announce(
         &self,
         worker: &mut Worker,
-        key: PeerKey,
+        (key, place): (PeerKey, Place),
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let caller =
-            Caller { key, client: self.clients.intern(&ask.peer_id), place: self.keys.place(&ask.info_hash) };
+        let caller = Caller { key, client: self.clients.intern(&ask.peer_id), place };
         let rules = self.rules.load();
         let mut cx = Cx {
             now: self.now(),
@@ -138,7 +143,7 @@ impl Node {
         let mut shard = lock(&slot.shard);
         let outcome = self.catch(|| shard.announce(&mut cx, &caller, ask, out));
         let outcome = outcome.unwrap_or_else(|| self.recover(&mut shard, &ask.info_hash));
-        slot.publish(&shard.totals());
+        slot.publish(&shard);
         drop(shard);
         worker.counters.count(outcome.reason);
         outcome.answer
@@ -158,6 +163,29 @@ impl Node {
     /// What an offer of a WebTorrent peer is remembered by.
     pub(crate) fn offer_key(&self, info_hash: &InfoHash, peer_id: &PeerId, offer_id: &OfferId) -> OfferKey {
         OfferKey::new(&self.keys.twin, info_hash, peer_id, offer_id)
+    }
+
+    /// Where a torrent's swarm is, or would be.
+    pub(crate) fn place(&self, info_hash: &InfoHash) -> Place {
+        self.keys.place(info_hash)
+    }
+
+    /// Has what announces of these torrents will touch fetched from memory, in three steps that each need what the one
+    /// before has brought: slots, swarms, peers. All of a batch wait together instead of one after the other.
+    pub(crate) fn prefetch(&self, places: &[Option<Place>]) {
+        if places.len() < 2 {
+            return;
+        }
+        let slots = || places.iter().flatten().map(|place| (*place, &self.slots[place.shard()]));
+        for (place, slot) in slots() {
+            slot.hint().prefetch(place);
+        }
+        for (place, slot) in slots() {
+            lock(&slot.shard).prefetch_swarm(place);
+        }
+        for (place, slot) in slots() {
+            lock(&slot.shard).prefetch_peers(place);
+        }
     }
 
     /// Counts of one swarm. The caller counts the request, which may name many.
@@ -202,7 +230,7 @@ impl Node {
             let mut shard = lock(&slot.shard);
             let began = Instant::now();
             let swept = shard.sweep(self.now(), &rules, &self.addresses, SLICE);
-            slot.publish(&shard.totals());
+            slot.publish(&shard);
             drop(shard);
             let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.longest_sweep_nanos.fetch_max(nanos, Ordering::Relaxed);
@@ -263,7 +291,16 @@ impl Node {
 }
 
 impl Slot {
-    fn publish(&self, totals: &Totals) {
+    fn hint(&self) -> Hint {
+        let [base, mask] = self.index.each_ref().map(|part| part.load(Ordering::Relaxed));
+        Hint::of((base, mask))
+    }
+
+    fn publish(&self, shard: &Shard) {
+        let (base, mask) = shard.hint().parts();
+        self.index[0].store(base, Ordering::Relaxed);
+        self.index[1].store(mask, Ordering::Relaxed);
+        let totals = shard.totals();
         let values = [
             totals.swarms,
             totals.active_swarms,
@@ -310,7 +347,13 @@ mod tests {
         let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
         for torrent in 0..50 {
             assert!(
-                node.announce(&mut worker, key, &ask(torrent), &mut Handout::new(&mut [], &mut [])).is_ok()
+                node.announce(
+                    &mut worker,
+                    (key, node.place(&ask(torrent).info_hash)),
+                    &ask(torrent),
+                    &mut Handout::new(&mut [], &mut [])
+                )
+                .is_ok()
             );
         }
         let broken = InfoHash([7; 20]);
@@ -321,7 +364,15 @@ mod tests {
             let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;
             assert_eq!(seeders, u32::from(torrent != 7), "{torrent}");
         }
-        assert!(node.announce(&mut worker, key, &ask(7), &mut Handout::new(&mut [], &mut [])).is_ok());
+        assert!(
+            node.announce(
+                &mut worker,
+                (key, node.place(&ask(7).info_hash)),
+                &ask(7),
+                &mut Handout::new(&mut [], &mut [])
+            )
+            .is_ok()
+        );
         assert_eq!(node.scrape(&broken).seeders, 1, "the next announce builds it again");
     }
 

@@ -5,10 +5,12 @@
 
 use evenkeel_wire::{Endpoint, PeerId};
 use hashbrown::HashTable;
+use thin_vec::ThinVec;
 
 use super::peers::{Kind, State};
 use crate::addresses::source;
 use crate::keyed::Keyed;
+use crate::prefetch;
 use crate::scope::Scope;
 use crate::time::Stamp;
 
@@ -36,18 +38,23 @@ pub(crate) trait Record: Copy {
     fn twin_hash(twin: &Self::Twin, keyed: &Keyed) -> u64;
 }
 
-/// The records. `peers[..seeders]` are the seeders.
+/// The records, seeders before all others: 16 bytes while there are few, and the records themselves.
 pub(crate) struct Column<R> {
-    peers: Vec<R>,
-    seeders: u32,
-    index: Option<Box<Index>>,
-    /// Parallel to `peers` when ids are kept (a setting that holds from start to end), else absent.
-    ids: Option<Vec<PeerId>>,
+    peers: ThinVec<R>,
+    /// What most columns do without.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    index: Option<Index>,
+    /// Parallel to `peers` when ids are kept (a setting that holds from start to end), else empty.
+    ids: Vec<PeerId>,
 }
 
 impl<R> Default for Column<R> {
     fn default() -> Self {
-        Self { peers: Vec::new(), seeders: 0, index: None, ids: None }
+        Self { peers: ThinVec::new(), more: None }
     }
 }
 
@@ -67,8 +74,18 @@ impl<R: Record> Column<R> {
         self.peers.len()
     }
 
+    /// How many of the records are seeders: the first ones. Looked for, since few ask and every swarm would pay.
     pub(crate) fn seeders(&self) -> usize {
-        self.seeders as usize
+        self.peers.partition_point(|peer| peer.state().kind() == Kind::Seeder)
+    }
+
+    /// Where the records are, as a hint for the processor.
+    pub(crate) fn prefetch(&self) {
+        prefetch::lines(self.peers.as_ptr(), 2);
+    }
+
+    fn index(&self) -> Option<&Index> {
+        self.more.as_ref()?.index.as_ref()
     }
 
     pub(crate) fn peers(&self) -> &[R] {
@@ -76,12 +93,12 @@ impl<R: Record> Column<R> {
     }
 
     pub(crate) fn id(&self, at: usize) -> Option<PeerId> {
-        self.ids.as_ref().map(|ids| ids[at])
+        self.more.as_ref()?.ids.get(at).copied()
     }
 
     /// Where a record is.
     pub(crate) fn find(&self, key: &R::Key, keyed: &Keyed) -> Option<usize> {
-        match &self.index {
+        match self.index() {
             None => self.peers.iter().position(|peer| peer.key() == *key),
             Some(index) => index
                 .by_key
@@ -93,7 +110,7 @@ impl<R: Record> Column<R> {
     /// Where a record of a client is, counted or not as asked.
     pub(crate) fn find_twin(&self, twin: &R::Twin, counted: bool, keyed: &Keyed) -> Option<usize> {
         let is_twin = |peer: &R| peer.twin() == *twin && peer.state().is_counted() == counted;
-        match &self.index {
+        match self.index() {
             None => self.peers.iter().position(is_twin),
             Some(index) => index
                 .by_twin
@@ -111,7 +128,7 @@ impl<R: Record> Column<R> {
     pub(crate) fn count_source(&self, key: &R::Key, keyed: &Keyed, max: usize) -> usize {
         let endpoint = R::source(key);
         let is_same = |peer: &R| source(&R::source(&peer.key())) == source(&endpoint);
-        match &self.index {
+        match self.index() {
             // Only global sources share a hash.
             Some(index) if Scope::of(&endpoint) == Scope::Global => index
                 .by_key
@@ -129,68 +146,69 @@ impl<R: Record> Column<R> {
             // Growth by a quarter, not by doubling: most swarms are small and stay so.
             self.peers.reserve_exact(1.max(self.peers.len() / 4));
         }
+        let seeders = if peer.state().kind() == Kind::Seeder { self.seeders() } else { 0 };
         let at = self.peers.len();
         self.peers.push(peer);
         if let Some(id) = id {
-            self.ids.get_or_insert_default().push(id);
+            self.more.get_or_insert_default().ids.push(id);
         }
-        if let Some(index) = &mut self.index {
+        if let Some(index) = self.more.as_mut().and_then(|more| more.index.as_mut()) {
             index.add(&self.peers, at, keyed);
         } else if self.peers.len() > FEW_MAX {
-            self.index = Some(Box::new(Index::of(&self.peers, keyed)));
+            self.more.get_or_insert_default().index = Some(Index::of(&self.peers, keyed));
         }
         if peer.state().kind() == Kind::Seeder {
-            self.swap(at, self.seeders(), keyed);
-            self.seeders += 1;
+            self.swap(at, seeders, keyed);
         }
     }
 
     /// Takes a record out and answers it.
     pub(crate) fn remove(&mut self, at: usize, keyed: &Keyed) -> R {
         let mut at = at;
-        if at < self.seeders() {
+        if self.peers[at].state().kind() == Kind::Seeder {
             let last_seeder = self.seeders() - 1;
             self.swap(at, last_seeder, keyed);
-            self.seeders -= 1;
             at = last_seeder;
         }
         let last = self.peers.len() - 1;
         self.swap(at, last, keyed);
-        if let Some(index) = &mut self.index {
-            index.remove(&self.peers, last, keyed);
-        }
-        if let Some(ids) = &mut self.ids {
-            ids.pop();
+        if let Some(more) = &mut self.more {
+            if let Some(index) = &mut more.index {
+                index.remove(&self.peers, last, keyed);
+            }
+            more.ids.pop();
+            if last < FEW_AGAIN {
+                more.index = None;
+            }
+            if more.index.is_none() && more.ids.is_empty() {
+                self.more = None;
+            }
         }
         let peer = self.peers.swap_remove(last);
-        if self.peers.len() < FEW_AGAIN {
-            self.index = None;
-        }
         if self.peers.len() < self.peers.capacity() / 2 {
-            self.peers.shrink_to(self.peers.len() + self.peers.len() / 4);
+            self.shrink();
         }
         peer
     }
 
     /// Notes an announce of a record that is there; answers where it is now.
     pub(crate) fn refresh(&mut self, at: usize, kind: Kind, now: Stamp, keyed: &Keyed) -> usize {
-        let was_seeder = at < self.seeders();
-        self.peers[at].state_mut().set(kind, now);
-        match (was_seeder, kind == Kind::Seeder) {
-            (false, true) => {
-                let to = self.seeders();
-                self.swap(at, to, keyed);
-                self.seeders += 1;
-                to
-            }
-            (true, false) => {
-                let to = self.seeders() - 1;
-                self.swap(at, to, keyed);
-                self.seeders -= 1;
-                to
-            }
+        let was_seeder = self.peers[at].state().kind() == Kind::Seeder;
+        let to = match (was_seeder, kind == Kind::Seeder) {
+            (false, true) => self.seeders(),
+            (true, false) => self.seeders() - 1,
             _ => at,
-        }
+        };
+        self.peers[at].state_mut().set(kind, now);
+        self.swap(at, to, keyed);
+        to
+    }
+
+    /// Gives back what was kept for more peers. Room for new ones is made again when they come.
+    fn shrink(&mut self) {
+        let mut peers = ThinVec::with_capacity(self.peers.len() + self.peers.len() / 4);
+        peers.append(&mut self.peers);
+        self.peers = peers;
     }
 
     pub(crate) fn set_counted(&mut self, at: usize, counted: bool) {
@@ -201,13 +219,15 @@ impl<R: Record> Column<R> {
         if a == b {
             return;
         }
-        if let Some(index) = &mut self.index {
-            index.swap(&self.peers, [a, b], keyed);
+        if let Some(more) = &mut self.more {
+            if let Some(index) = &mut more.index {
+                index.swap(&self.peers, [a, b], keyed);
+            }
+            if !more.ids.is_empty() {
+                more.ids.swap(a, b);
+            }
         }
         self.peers.swap(a, b);
-        if let Some(ids) = &mut self.ids {
-            ids.swap(a, b);
-        }
     }
 }
 

@@ -15,14 +15,14 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use evenkeel_core::{Handout, Reason};
+use evenkeel_core::{Handout, Place, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
 use evenkeel_wire::{Announce, Endpoint, Failure, Scrape, Stats};
 use socket2::Socket;
 
-use self::batch::Batch;
 pub(crate) use self::batch::prepare;
+use self::batch::{BATCH, Batch};
 use crate::counters::add;
 use crate::log;
 use crate::node::{Node, Worker};
@@ -54,9 +54,14 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     let Ok(received) = batch.receive(socket) else { return };
     let began = Instant::now();
     add(&worker.counters.receive_drops, batch.take_drops());
-    for at in 0..received {
+    let mut places = [None; BATCH];
+    for (at, place) in places.iter_mut().enumerate().take(received) {
+        *place = udp::peek_info_hash(batch.request(at)).map(|info_hash| node.place(&info_hash));
+    }
+    node.prefetch(&places[..received]);
+    for (at, place) in places.iter().enumerate().take(received) {
         batch.answer(at, |packet, source, out| {
-            let answered = node.catch(|| answer(node, worker, packet, source, out));
+            let answered = node.catch(|| answer(node, worker, (packet, *place), source, out));
             answered.unwrap_or_else(|| {
                 worker.counters.count(Reason::Failed(Failure::Internal));
                 0
@@ -73,7 +78,13 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
 /// Writes the answer to one packet to `out`; 0 bytes are silence.
 ///
 /// Until the sender has proven its address, the answer is no longer than the packet: a slice sees to it.
-fn answer(node: &Node, worker: &mut Worker, packet: &[u8], source: SocketAddr, out: &mut [u8]) -> usize {
+fn answer(
+    node: &Node,
+    worker: &mut Worker,
+    (packet, place): (&[u8], Option<Place>),
+    source: SocketAddr,
+    out: &mut [u8],
+) -> usize {
     let ip = source.ip().to_canonical();
     let (connection_id, transaction, ask) = match udp::decode(packet) {
         None => {
@@ -93,7 +104,10 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], source: SocketAddr, o
         return 0;
     }
     match ask {
-        Ok(Ask::Announce(ask, _)) => answer_announce(node, worker, ip, &ask, (transaction, out)),
+        Ok(Ask::Announce(ask, _)) => {
+            let place = place.unwrap_or_else(|| node.place(&ask.info_hash));
+            answer_announce(node, worker, (ip, place), &ask, (transaction, out))
+        }
         Ok(Ask::Scrape(scrape)) => {
             worker.counters.count(Reason::Scraped);
             answer_scrape(node, &scrape, transaction, out)
@@ -108,7 +122,7 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], source: SocketAddr, o
 fn answer_announce(
     node: &Node,
     worker: &mut Worker,
-    ip: IpAddr,
+    (ip, place): (IpAddr, Place),
     ask: &Announce,
     (transaction, out): (udp::Transaction, &mut [u8]),
 ) -> usize {
@@ -118,7 +132,7 @@ fn answer_announce(
     } else {
         Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18])
     };
-    let answered = node.announce(worker, Endpoint::new(ip, ask.port).into(), ask, &mut handout);
+    let answered = node.announce(worker, (Endpoint::new(ip, ask.port).into(), place), ask, &mut handout);
     let peers_bytes = handout.v4_bytes() + handout.v6_bytes();
     match answered {
         Ok(reply) => udp::write_announce(head, transaction, &reply, peers_bytes),
@@ -157,7 +171,7 @@ mod tests {
 
     fn ask(node: &Node, worker: &mut Worker, packet: &[u8]) -> Vec<u8> {
         let mut out = [0; UDP_REPLY_BYTES_MAX];
-        let len = answer(node, worker, packet, SOURCE.parse().unwrap(), &mut out);
+        let len = answer(node, worker, (packet, None), SOURCE.parse().unwrap(), &mut out);
         out[..len].to_vec()
     }
 
@@ -212,7 +226,9 @@ mod tests {
                             [libc::pollfd { fd: server.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
                         super::wait::wait(&mut waiting, 10_000).unwrap();
                         let received = batch.receive(&server).unwrap();
+                        assert!((1..=super::$batch::BATCH).contains(&received));
                         for at in 0..received {
+                            assert_eq!(batch.request(at).len(), 9);
                             batch.answer(at, |packet, source, out| {
                                 assert_eq!((packet.len(), source), (9, client.local_addr().unwrap()));
                                 out[0] = packet[0];

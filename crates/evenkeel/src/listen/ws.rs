@@ -268,7 +268,8 @@ impl Socket<'_> {
         let Local { worker, sockets, receivers } = &mut *self.local.borrow_mut();
         let key = PeerKey::Web(WebKey { source: self.source, socket: self.id, peer_id: ask.peer_id });
         let node = &self.shared.node;
-        let reply = match node.announce(worker, key, ask, &mut Handout::to_sockets(receivers)) {
+        let place = node.place(&ask.info_hash);
+        let reply = match node.announce(worker, (key, place), ask, &mut Handout::to_sockets(receivers)) {
             Ok(reply) => reply,
             // The node has counted it.
             Err(failure) => return refusal(&Refused { failure, subject }),
@@ -352,7 +353,9 @@ impl Drop for Socket<'_> {
                 key: Key::NONE,
             };
             // A failure has been counted, and nobody is there to be told.
-            self.shared.node.announce(worker, key, &leaving, &mut Handout::new(&mut [], &mut [])).ok();
+            let node = &self.shared.node;
+            let place = node.place(&info_hash);
+            node.announce(worker, (key, place), &leaving, &mut Handout::new(&mut [], &mut [])).ok();
         }
     }
 }

@@ -245,7 +245,8 @@ fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Ann
         handout = handout.with_ids(ids);
     }
     let caller = Endpoint::new(source, ask.port);
-    let answered = shared.node.announce(worker, caller.into(), ask, &mut handout);
+    let place = shared.node.place(&ask.info_hash);
+    let answered = shared.node.announce(worker, (caller.into(), place), ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
         if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };

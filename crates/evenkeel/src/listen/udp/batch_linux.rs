@@ -15,7 +15,7 @@ use evenkeel_wire::limits::{UDP_REPLY_BYTES_MAX, UDP_REQUEST_BYTES_MAX};
 use socket2::{SockAddr, SockAddrStorage, Socket};
 
 /// Datagrams for each system call. 32 beats 64 on every machine that we measured: the buffers stay in cache.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 
 /// Room for one control message with a `in6_pktinfo` and one with a 32-bit drop counter.
 const CONTROL_BYTES: usize = 96;
@@ -135,6 +135,12 @@ impl Batch {
     /// Datagrams that the system reports as dropped since the last call.
     pub(super) fn take_drops(&mut self) -> u64 {
         std::mem::take(&mut self.drops_new)
+    }
+
+    /// Datagram `at`.
+    pub(super) fn request(&self, at: usize) -> &[u8] {
+        let slot = &self.slots[at];
+        &slot.request[..slot.request_len]
     }
 
     /// Lets `answer` write the reply to datagram `at`.

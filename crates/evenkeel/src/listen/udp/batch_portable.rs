@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use evenkeel_wire::limits::{UDP_REPLY_BYTES_MAX, UDP_REQUEST_BYTES_MAX};
 use socket2::{SockAddr, Socket};
 
+/// Datagrams that are read before the first is answered.
+pub(super) const BATCH: usize = 1;
+
 /// Nothing to ask of the system here.
 pub(crate) fn prepare(_socket: &Socket, _is_v6: bool) -> io::Result<()> {
     Ok(())
@@ -49,6 +52,11 @@ impl Batch {
     /// Not known here.
     pub(super) fn take_drops(&mut self) -> u64 {
         0
+    }
+
+    /// The datagram.
+    pub(super) fn request(&self, _at: usize) -> &[u8] {
+        &self.request[..self.request_len]
     }
 
     /// Lets `answer` write the reply.
