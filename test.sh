@@ -27,5 +27,5 @@ step "real clients, introduced to each other by the tracker alone; the probe of 
 cargo build --quiet --release --locked
 python3 tests/clients/run.py --evenkeel target/release/evenkeel
 
-step "WebTorrent: its JavaScript client, two browsers"
+step "WebTorrent: its JavaScript client, its own tests, two browsers"
 node tests/webtorrent/run.mjs --evenkeel target/release/evenkeel

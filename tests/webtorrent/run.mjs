@@ -9,14 +9,16 @@
 //   client    the npm package's client over http, udp and ws: counts, peers, scrapes, a WebRTC connection
 //   mixed     one torrent over all three dialects
 //   browser   two browsers introduced by the tracker alone pass data to each other
+//   suite     the npm package's own tests, with evenkeel in the place of its server
 //   probe-js  `evenkeel probe` judges the npm package's tracker
 //
-// `--tracker js` runs client, mixed and browser against the tracker of the npm package instead: what fails there,
-// too, is a fault of the tests. Nothing here is skipped, and nothing leaves this machine. The last line is always
-// `N passed, N failed`, and the exit status is 1 if anything failed.
+// `--tracker js` runs client, mixed, browser and suite against the tracker of the npm package instead: what fails
+// there, too, is a fault of the tests. Nothing here is skipped, and nothing leaves this machine. The last line is
+// always `N passed, N failed`, and the exit status is 1 if anything failed.
 //
 // The files: run.mjs (command line, limits), one for each part, trackers.mjs (the program under test), peers.mjs (the
-// npm client with promises), packages.mjs, processes.mjs and checks.mjs.
+// npm client with promises), suite-file.mjs, external-server.mjs, observer.mjs and expected.mjs (for the suite),
+// packages.mjs, processes.mjs and checks.mjs.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { access, constants } from 'node:fs/promises'
@@ -29,7 +31,7 @@ import { fileOf } from './packages.mjs'
 import { killAll } from './processes.mjs'
 import { closeAll, startEvenkeel, startReference } from './trackers.mjs'
 
-const PARTS = ['client', 'mixed', 'browser', 'probe-js']
+const PARTS = ['client', 'mixed', 'browser', 'suite', 'probe-js']
 
 const options = await readOptions()
 // For all that this program and its children leave in files; what is started later finds it in the environment.
