@@ -2,8 +2,8 @@
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
 # What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
-# iproute2) and, below target/, the Python bindings of libtorrent. Where it may not install it names what is missing
-# and fails; it skips nothing.
+# iproute2), of Node.js and of Chromium, and, below target/, the Python bindings of libtorrent and the npm packages of
+# WebTorrent. Where it may not install it names what is missing and fails; it skips nothing.
 set -eu
 cd "$(dirname -- "$0")"
 
@@ -11,6 +11,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "installing the clients that the tests drive"
 sh tests/clients/install.sh
+sh tests/webtorrent/install.sh
 
 step "formatting and lints"
 cargo fmt --all --check
@@ -25,3 +26,6 @@ cargo test --quiet --workspace --locked
 step "real clients, introduced to each other by the tracker alone; the probe of another tracker"
 cargo build --quiet --release --locked
 python3 tests/clients/run.py --evenkeel target/release/evenkeel
+
+step "WebTorrent: its JavaScript client, its own tests, two browsers"
+node tests/webtorrent/run.mjs --evenkeel target/release/evenkeel
