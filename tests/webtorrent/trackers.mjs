@@ -16,6 +16,9 @@ addresses = ["127.0.0.1", "::1"]
 
 [admin]
 address = "127.0.0.1:0"
+
+[limits]
+full_scrape_torrents_max = 100
 `
 
 const open = new Set()

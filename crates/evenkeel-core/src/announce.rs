@@ -144,13 +144,16 @@ impl Shard {
     }
 
     /// A completion counts once for each client: `completed` of a peer that was no seeder under either of its
-    /// addresses.
+    /// addresses. A peer that is not known may have been lost by a restart; but a browser that seeds what it has always
+    /// had begins with `completed`, so that a WebTorrent peer must be known.
     fn completes(&self, at: usize, ask: &Announce, asker: &Asker) -> bool {
         let swarm = self.swarm(at);
         let was_seeder =
             |record: Option<Spot>| record.is_some_and(|record| swarm.state(record).kind() == Kind::Seeder);
         let Known { own, twin } = asker.known;
-        ask.event == Event::Completed && asker.kind == Kind::Seeder && !was_seeder(own) && !was_seeder(twin)
+        let may_be_new = asker.key.family() != Family::Web || own.or(twin).is_some();
+        let is_done = ask.event == Event::Completed && asker.kind == Kind::Seeder;
+        is_done && may_be_new && !was_seeder(own) && !was_seeder(twin)
     }
 }
 

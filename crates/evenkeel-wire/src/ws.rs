@@ -75,10 +75,10 @@ pub struct Refused {
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Nobody knows.
+    /// Nobody knows, or which torrent it is: clients cannot read an announce without one.
     Unknown,
     /// An announce or an answer.
-    Announce(Option<InfoHash>),
+    Announce(InfoHash),
     /// A scrape.
     Scrape,
 }
@@ -129,7 +129,8 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Refused> {
     match fields.action.and_then(text).as_deref() {
         Some("announce") => {
             let info_hash = fields.info_hash.and_then(twenty).map(InfoHash);
-            let refused = |failure| Refused { failure, subject: Subject::Announce(info_hash) };
+            let subject = info_hash.map_or(Subject::Unknown, Subject::Announce);
+            let refused = |failure| Refused { failure, subject };
             announce(&fields, info_hash).map_err(refused)
         }
         Some("scrape") => scrape(&fields).map_err(|failure| Refused { failure, subject: Subject::Scrape }),
@@ -332,7 +333,7 @@ pub fn write_failure(out: &mut Vec<u8>, refused: &Refused) {
     out.extend_from_slice(br#""failure reason":""#);
     out.extend_from_slice(failure.text().as_bytes());
     out.push(b'"');
-    if let Subject::Announce(Some(InfoHash(info_hash))) = subject {
+    if let Subject::Announce(InfoHash(info_hash)) = subject {
         out.extend_from_slice(br#","info_hash":"#);
         write_binary(out, info_hash);
     }

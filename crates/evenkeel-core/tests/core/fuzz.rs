@@ -67,11 +67,11 @@ pub(crate) fn web(data: &[u8]) {
             let reply =
                 Reply { stats: Stats::default(), interval_secs: 1, min_interval_secs: 1, warning: None };
             ws::write_announce(&mut out, &ask.info_hash, &reply);
-            expect(&out, Failure::PeerId, Subject::Announce(Some(ask.info_hash)));
+            expect(&out, Failure::PeerId, Subject::Announce(ask.info_hash));
         }
         Ok(Message::Answer(answer)) => {
             ws::write_answer(&mut out, &answer);
-            expect(&out, Failure::ToPeerId, Subject::Announce(Some(answer.info_hash)));
+            expect(&out, Failure::ToPeerId, Subject::Announce(answer.info_hash));
         }
         Ok(Message::Scrape(scrape)) => {
             assert!((1..=74).contains(&scrape.hashes().len()));

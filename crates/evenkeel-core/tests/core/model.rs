@@ -161,7 +161,8 @@ impl Model {
         let twin = self.position(torrent, self::key(client, way.other()));
         let completes = event == Event::Completed
             && kind == Kind::Seeder
-            && [own, twin].iter().flatten().all(|at| self.records[*at].kind != Kind::Seeder);
+            && [own, twin].iter().flatten().all(|at| self.records[*at].kind != Kind::Seeder)
+            && (matches!(way, Way::Dial { .. }) || own.is_some() || twin.is_some());
         let at = own.unwrap_or_else(|| {
             let last = self.rig.now.0;
             self.records.push(Record { torrent, client, key, kind, counted: true, last });

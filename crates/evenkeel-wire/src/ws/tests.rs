@@ -88,12 +88,12 @@ fn a_string_that_is_not_20_bytes_names_nobody() {
     ] {
         let message =
             format!(r#"{{"action":"announce","info_hash":{wrong},"peer_id":"-WW0091-abcdefghijkl"}}"#);
-        assert_eq!(failure(&message), (Failure::InfoHash, Subject::Announce(None)), "{wrong}");
+        assert_eq!(failure(&message), (Failure::InfoHash, Subject::Unknown), "{wrong}");
         let message =
             format!(r#"{{"action":"announce","info_hash":"tttttttttttttttttttt","peer_id":{wrong}}}"#);
-        assert_eq!(failure(&message), (Failure::PeerId, Subject::Announce(Some(TORRENT))), "{wrong}");
+        assert_eq!(failure(&message), (Failure::PeerId, Subject::Announce(TORRENT)), "{wrong}");
         let rest = format!(r#"{HEAD},"answer":{{}},"to_peer_id":{wrong}}}"#);
-        assert_eq!(failure(&rest), (Failure::ToPeerId, Subject::Announce(Some(TORRENT))), "{wrong}");
+        assert_eq!(failure(&rest), (Failure::ToPeerId, Subject::Announce(TORRENT)), "{wrong}");
     }
 }
 
@@ -310,9 +310,8 @@ fn a_refusal_says_what_it_refuses_as_far_as_that_is_known() {
     for (subject, expected) in [
         (Subject::Unknown, r#"{"failure reason":"TEXT","interval":1800}"#),
         (Subject::Scrape, r#"{"action":"scrape","failure reason":"TEXT","interval":1800}"#),
-        (Subject::Announce(None), r#"{"action":"announce","failure reason":"TEXT","interval":1800}"#),
         (
-            Subject::Announce(Some(TORRENT)),
+            Subject::Announce(TORRENT),
             r#"{"action":"announce","failure reason":"TEXT","info_hash":"tttttttttttttttttttt","interval":1800}"#,
         ),
     ] {

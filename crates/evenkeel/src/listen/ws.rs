@@ -259,7 +259,7 @@ impl Socket<'_> {
 
     fn announce(&mut self, ask: &Announce, offers: &Offers<'_>) -> Vec<u8> {
         let peer = (ask.info_hash, ask.peer_id);
-        let subject = Subject::Announce(Some(ask.info_hash));
+        let subject = Subject::Announce(ask.info_hash);
         let is_leaving = ask.event == Event::Stopped;
         if !is_leaving && self.peers.len() >= PEERS_PER_SOCKET_MAX && !self.peers.contains(&peer) {
             self.count(Reason::Failed(Failure::SocketFull));

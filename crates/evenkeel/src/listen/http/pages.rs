@@ -76,11 +76,11 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// The lines of the JavaScript tracker, in its order: programs read the first number of each.
+/// The lines of the JavaScript tracker, in its order: programs read the first number of each, from the first line on.
 fn stats_html(shared: &Shared, census: &Census) -> String {
     let totals = shared.node.totals();
     let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tracker statistics</title></head>\n<body>\n\
+        "<!doctype html><html lang=\"en\"><head><title>Tracker statistics</title></head><body>\
          <h1>{} torrents ({} active)</h1>\n\
          <h2>Connected Peers: {}</h2>\n\
          <h3>Peers Seeding Only: {}</h3>\n\
