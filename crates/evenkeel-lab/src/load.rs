@@ -9,12 +9,13 @@
 //! * `process`: what a process used, by the kernel's count;
 //! * `report`: the result.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 
-use crate::population::{Apart, Population, Shape, share};
+use crate::population::{Population, Shape, share};
+use crate::sources::Sources;
 use crate::system;
 
 mod flight;
@@ -75,6 +76,10 @@ pub(crate) struct Options {
     /// HTTP: path of announces.
     #[arg(long, default_value = "/announce")]
     path: String,
+    /// IPv6: a network whose addresses all belong to this machine, to ask from as many as there are sources:
+    /// fd00:: after `ip -6 route add local fd00::/64 dev lo`.
+    #[arg(long)]
+    ipv6_net: Option<Ipv6Addr>,
     /// Process of the tracker, to read what it uses.
     #[arg(long)]
     server_pid: Option<u32>,
@@ -116,11 +121,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(core) = options.core {
         system::pin(core).with_context(|| format!("cannot run on core {core}"))?;
     }
-    let apart = match options.target.ip() {
-        IpAddr::V4(ip) if ip.is_loopback() => Apart::ByAddress,
-        _ => Apart::ByPort,
-    };
-    let population = Population::new(&options.shape, apart)?;
+    let from = Sources::new(options.target, options.ipv6_net);
+    let population = Population::new(&options.shape, from.apart())?;
     ensure!(
         !options.fill || population.distinct() == u64::from(options.shape.peers),
         "only {} of {} peers are distinct: a torrent has more peers than one address has ports",
@@ -129,9 +131,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
     let mut run = run::Run::new(options, &population);
     let checks_ids = match options.protocol {
-        Protocol::Udp => Some(udp::run(&mut run, apart)?),
-        Protocol::Http => http::run(&mut run, apart, true).map(|()| None)?,
-        Protocol::HttpClose => http::run(&mut run, apart, false).map(|()| None)?,
+        Protocol::Udp => Some(udp::run(&mut run, from)?),
+        Protocol::Http => http::run(&mut run, from, true).map(|()| None)?,
+        Protocol::HttpClose => http::run(&mut run, from, false).map(|()| None)?,
     };
     let metered = run.metered().context("nothing was measured")?;
     let report = report::Report::new(&run, &metered, checks_ids);

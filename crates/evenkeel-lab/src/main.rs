@@ -21,6 +21,8 @@ mod load;
 #[cfg(target_os = "linux")]
 mod population;
 #[cfg(target_os = "linux")]
+mod sources;
+#[cfg(target_os = "linux")]
 mod system;
 
 /// Measures evenkeel.

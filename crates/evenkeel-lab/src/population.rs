@@ -26,7 +26,7 @@ pub(crate) struct Shape {
     /// Share of the peers that seed.
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     pub seeders: f64,
-    /// Sockets that announce over UDP, or addresses over HTTP: 127.1.0.1 and on where IPv4 loopback is asked.
+    /// Sockets that announce over UDP, or addresses over TCP: 127.1.0.1 and on where IPv4 loopback is asked.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub sources: u16,
     /// Seed of everything that is left to chance.
@@ -45,7 +45,7 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 pub(crate) enum Apart {
     /// Each has an address of its own.
     ByAddress,
-    /// All have one address: IPv6 loopback has no second one.
+    /// All have one address: IPv6 loopback has no second one (`sources` knows a way out).
     ByPort,
 }
 
