@@ -7,11 +7,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, bail};
 use evenkeel_wire::{InfoHash, PeerId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_websockets::{ClientBuilder, WebSocketStream};
 
 use crate::population::mix;
 
@@ -256,6 +260,19 @@ fn twenty(text: &str) -> anyhow::Result<[u8; 20]> {
     }
     anyhow::ensure!(len == 20, "not a string for 20 bytes: {text:?}");
     Ok(bytes)
+}
+
+/// Upgrades a stream that is connected and blocks: it is ready before this returns.
+pub(crate) fn upgrade_now<S: AsyncRead + AsyncWrite + Unpin>(
+    url: &str,
+    stream: S,
+) -> anyhow::Result<WebSocketStream<S>> {
+    let builder = ClientBuilder::new().uri(url)?;
+    let upgrading: Pin<&mut _> = pin!(builder.connect_on(stream));
+    match upgrading.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(upgraded) => Ok(upgraded.context("no WebSocket is spoken there")?.0),
+        Poll::Pending => bail!("the upgrade was not answered in time"),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -41,6 +43,7 @@ const IDLE: Duration = Duration::from_secs(3);
 /// The tracker. Its thread ends with the test's process.
 pub(crate) struct WsTracker {
     pub address: SocketAddr,
+    peers: Arc<AtomicUsize>,
 }
 
 impl WsTracker {
@@ -48,24 +51,32 @@ impl WsTracker {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
+        let peers = Arc::new(AtomicUsize::new(0));
+        let state = Arc::clone(&peers);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async move {
                 let listener = TcpListener::from_std(listener).unwrap();
-                let state = Rc::new(RefCell::new(State { fault, ..State::default() }));
+                let state = Rc::new(RefCell::new(State { fault, peers: state, ..State::default() }));
                 for socket in 0.. {
                     let (stream, _) = listener.accept().await.unwrap();
                     tokio::task::spawn_local(serve(Rc::clone(&state), stream, socket));
                 }
             });
         });
-        Self { address }
+        Self { address, peers }
+    }
+
+    /// Peers that it has.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.load(Ordering::Relaxed)
     }
 }
 
 #[derive(Default)]
 struct State {
     fault: Fault,
+    peers: Arc<AtomicUsize>,
     /// By info hash and peer id: the socket, and whether it seeds.
     swarms: HashMap<String, HashMap<String, (u64, bool)>>,
     sockets: HashMap<u64, UnboundedSender<String>>,
@@ -136,6 +147,7 @@ impl State {
         } else {
             swarm.insert(peer_id, (from, is_seeder));
         }
+        self.peers.store(self.swarms.values().map(HashMap::len).sum(), Ordering::Relaxed);
         let (complete, mut incomplete) = self.counts(&hash);
         incomplete += usize::from(self.fault == Fault::Miscounts) * 1_000;
         let counts = json!({
