@@ -33,3 +33,7 @@ prove-clients times="10":
 # Fuzzing, seconds for each target: 20 minutes each by default. Stopped, it goes on where it was.
 prove-fuzz seconds="1200":
     scripts/prove_fuzz.sh {{seconds}}
+
+# WebTorrent sockets that come and go, 2,000 at a time: an hour by default. Stopped, it begins anew.
+prove-ws-churn minutes="60":
+    scripts/prove_ws_churn.sh {{minutes}}

@@ -6,27 +6,30 @@
 //! * `run`: clock, phases and counts that every protocol shares;
 //! * `udp`, `packets`: load over UDP, hostile packets included;
 //! * `http`, `message`: load over HTTP;
+//! * `ws`: load over WebSockets, offers and answers included;
 //! * `process`: what a process used, by the kernel's count;
 //! * `report`: the result.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 
-use crate::population::{Apart, Population, Shape, share};
+use crate::population::{Population, Shape, share};
+use crate::sources::Sources;
 use crate::system;
 
 mod flight;
 mod http;
 mod message;
-mod pace;
+pub(crate) mod pace;
 mod packets;
-mod process;
+pub(crate) mod process;
 mod report;
 mod run;
 mod tally;
 mod udp;
+mod ws;
 
 /// What is loaded, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,18 +45,30 @@ pub(crate) struct Options {
     /// Announce each peer once, then stop.
     #[arg(long)]
     fill: bool,
+    /// Fill: seconds to keep all open before memory is read.
+    #[arg(long, default_value_t = 0.0)]
+    hold: f64,
     /// Peers that an announce wants; not said by default.
     #[arg(long)]
     numwant: Option<u32>,
     /// Share of the requests that are scrapes of one torrent.
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     scrapes: f64,
-    /// UDP: requests under way for each source.
+    /// Requests under way: for each source over UDP, for all sockets over WebSocket.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=32_768))]
     window: u16,
     /// HTTP: connections at a time.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
+    /// WebSocket: torrents that a socket announces. Sockets are as many as the peers need.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    torrents_per_socket: u16,
+    /// WebSocket: offers of each announce.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(..=50))]
+    offers: u8,
+    /// WebSocket: share of the offers that are answered.
+    #[arg(long, default_value_t = 0.5, value_parser = share)]
+    answers: f64,
     /// Requests per second, whatever the tracker does; as many as it answers by default.
     #[arg(long)]
     rate: Option<f64>,
@@ -72,9 +87,13 @@ pub(crate) struct Options {
     /// UDP: hand packets to the kernel one by one, not in segments.
     #[arg(long)]
     no_gso: bool,
-    /// HTTP: path of announces.
+    /// HTTP and WebSocket: path of announces.
     #[arg(long, default_value = "/announce")]
     path: String,
+    /// IPv6: a network whose addresses all belong to this machine, to ask from as many as there are sources:
+    /// fd00:: after `ip -6 route add local fd00::/64 dev lo`.
+    #[arg(long)]
+    ipv6_net: Option<Ipv6Addr>,
     /// Process of the tracker, to read what it uses.
     #[arg(long)]
     server_pid: Option<u32>,
@@ -98,6 +117,8 @@ pub(crate) enum Protocol {
     Http,
     /// HTTP with a connection for each request, as most clients ask.
     HttpClose,
+    /// WebTorrent over WebSockets that stay open.
+    Ws,
 }
 
 impl Protocol {
@@ -106,6 +127,7 @@ impl Protocol {
             Self::Udp => "udp",
             Self::Http => "http",
             Self::HttpClose => "http-close",
+            Self::Ws => "ws",
         }
     }
 }
@@ -113,14 +135,14 @@ impl Protocol {
 /// Loads and prints.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     check(options)?;
+    if options.protocol == Protocol::Ws {
+        ws::check(options)?;
+    }
     if let Some(core) = options.core {
         system::pin(core).with_context(|| format!("cannot run on core {core}"))?;
     }
-    let apart = match options.target.ip() {
-        IpAddr::V4(ip) if ip.is_loopback() => Apart::ByAddress,
-        _ => Apart::ByPort,
-    };
-    let population = Population::new(&options.shape, apart)?;
+    let from = Sources::new(options.target, options.ipv6_net);
+    let population = Population::new(&options.shape, from.apart())?;
     ensure!(
         !options.fill || population.distinct() == u64::from(options.shape.peers),
         "only {} of {} peers are distinct: a torrent has more peers than one address has ports",
@@ -129,9 +151,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
     let mut run = run::Run::new(options, &population);
     let checks_ids = match options.protocol {
-        Protocol::Udp => Some(udp::run(&mut run, apart)?),
-        Protocol::Http => http::run(&mut run, apart, true).map(|()| None)?,
-        Protocol::HttpClose => http::run(&mut run, apart, false).map(|()| None)?,
+        Protocol::Udp => Some(udp::run(&mut run, from)?),
+        Protocol::Http => http::run(&mut run, from, true).map(|()| None)?,
+        Protocol::HttpClose => http::run(&mut run, from, false).map(|()| None)?,
+        Protocol::Ws => ws::run(&mut run, from).map(|()| None)?,
     };
     let metered = run.metered().context("nothing was measured")?;
     let report = report::Report::new(&run, &metered, checks_ids);
@@ -163,6 +186,7 @@ fn check(options: &Options) -> anyhow::Result<()> {
     ensure!(options.hostile <= 0.95, "--hostile must be 0.95 or less: the good packets set the pace");
     ensure!(options.hostile == 0.0 || !options.fill, "--hostile and --fill exclude each other");
     let is_time = |secs: f64| (0.0..=86_400.0).contains(&secs);
+    ensure!(is_time(options.hold), "--hold must be 0 to 86400");
     ensure!(is_time(options.warmup) && is_time(options.timeout), "--warmup and --timeout must be 0 to 86400");
     ensure!(is_time(options.duration) && options.duration > 0.0, "--duration must be above 0, up to 86400");
     ensure!(options.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "--rate must be above 0");

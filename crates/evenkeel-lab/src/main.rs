@@ -2,6 +2,7 @@
 //!
 //! * `draws` judges the peer choice of the real core;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
+//! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
 //! * `echo` is the ceiling that a load is compared with;
 //! * `bench` loads several servers in turn and compares them.
 //!
@@ -13,6 +14,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(target_os = "linux")]
 mod bench;
+#[cfg(target_os = "linux")]
+mod churn;
 mod draws;
 #[cfg(target_os = "linux")]
 mod echo;
@@ -21,7 +24,11 @@ mod load;
 #[cfg(target_os = "linux")]
 mod population;
 #[cfg(target_os = "linux")]
+mod sources;
+#[cfg(target_os = "linux")]
 mod system;
+#[cfg(target_os = "linux")]
+mod webtorrent;
 
 /// Measures evenkeel.
 #[derive(Parser)]
@@ -38,6 +45,9 @@ enum Command {
     /// Loads a tracker on this machine and measures what it answers and what it costs.
     #[cfg(target_os = "linux")]
     Load(Box<load::Options>),
+    /// Opens and ends WebTorrent sockets for a long time, and checks what they hear and what remains.
+    #[cfg(target_os = "linux")]
+    Churn(Box<churn::Options>),
     /// Answers every UDP packet without a thought: the ceiling for a tracker.
     #[cfg(target_os = "linux")]
     Echo(echo::Options),
@@ -62,6 +72,8 @@ fn run() -> anyhow::Result<()> {
         Command::Draws(options) => draws::run(&options),
         #[cfg(target_os = "linux")]
         Command::Load(options) => load::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Churn(options) => churn::run(&options),
         #[cfg(target_os = "linux")]
         Command::Echo(options) => echo::run(&options),
         #[cfg(target_os = "linux")]

@@ -26,7 +26,7 @@ pub(crate) struct Shape {
     /// Share of the peers that seed.
     #[arg(long, default_value_t = 0.5, value_parser = share)]
     pub seeders: f64,
-    /// Sockets that announce over UDP, or addresses over HTTP: 127.1.0.1 and on where IPv4 loopback is asked.
+    /// Sockets that announce over UDP, or addresses over TCP: 127.1.0.1 and on where IPv4 loopback is asked.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub sources: u16,
     /// Seed of everything that is left to chance.
@@ -45,7 +45,7 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 pub(crate) enum Apart {
     /// Each has an address of its own.
     ByAddress,
-    /// All have one address: IPv6 loopback has no second one.
+    /// All have one address: IPv6 loopback has no second one (`sources` knows a way out).
     ByPort,
 }
 
@@ -113,12 +113,7 @@ impl Population {
 
     /// Identity of a torrent.
     pub(crate) fn info_hash(&self, torrent: u32) -> InfoHash {
-        let word = |at: u64| mix(self.seed.wrapping_add((u64::from(torrent) << 2) | at)).to_be_bytes();
-        let mut hash = [0; 20];
-        hash[..8].copy_from_slice(&word(0));
-        hash[8..16].copy_from_slice(&word(1));
-        hash[16..].copy_from_slice(&word(2)[..4]);
-        InfoHash(hash)
+        info_hash(self.seed, torrent)
     }
 
     /// What a peer calls itself.
@@ -133,15 +128,25 @@ impl Population {
     }
 }
 
+/// Identity of a torrent of the population with this seed.
+pub(crate) fn info_hash(seed: u64, torrent: u32) -> InfoHash {
+    let word = |at: u64| mix(seed.wrapping_add((u64::from(torrent) << 2) | at)).to_be_bytes();
+    let mut hash = [0; 20];
+    hash[..8].copy_from_slice(&word(0));
+    hash[8..16].copy_from_slice(&word(1));
+    hash[16..].copy_from_slice(&word(2)[..4]);
+    InfoHash(hash)
+}
+
 /// Draws torrents by their popularity.
-enum Popularity {
+pub(crate) enum Popularity {
     Equal(u32),
     /// Share of all peers that this torrent and those before it have.
     Cumulated(Vec<f64>),
 }
 
 impl Popularity {
-    fn new(torrents: u32, exponent: f64) -> Self {
+    pub(crate) fn new(torrents: u32, exponent: f64) -> Self {
         if exponent == 0.0 {
             return Self::Equal(torrents);
         }
@@ -156,7 +161,8 @@ impl Popularity {
         Self::Cumulated(cumulated)
     }
 
-    fn draw(&self, rng: &mut fastrand::Rng) -> u32 {
+    /// Number of a torrent; 0 is the most popular.
+    pub(crate) fn draw(&self, rng: &mut fastrand::Rng) -> u32 {
         match self {
             Self::Equal(torrents) => rng.u32(0..*torrents),
             Self::Cumulated(shares) => {

@@ -1,21 +1,18 @@
 //! Load over HTTP: one thread, many connections, kept open or one for each request.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use anyhow::Context as _;
-use socket2::{Domain, Socket, Type};
+use socket2::Type;
 
 use super::flight::{Asked, Kind};
 use super::message;
 use super::pace::Nanos;
 use super::run::{self, Run, Walk};
 use super::tally::Held;
-use crate::population::Apart;
-use crate::system::{self, Poller, Wake};
-
-/// First address of the sources.
-const SOURCES: u32 = 0x7F01_0001;
+use crate::sources::{Intent, Sources};
+use crate::system::{Poller, Wake};
 
 /// One connection, open or not.
 struct Connection {
@@ -31,8 +28,7 @@ struct Connection {
 
 /// The connections, and what they share.
 struct Load<'a> {
-    target: SocketAddr,
-    apart: Apart,
+    from: Sources,
     keep_alive: bool,
     path: &'a str,
     poller: Poller,
@@ -44,13 +40,12 @@ struct Load<'a> {
 }
 
 /// Runs the load.
-pub(crate) fn run(run: &mut Run<'_>, apart: Apart, keep_alive: bool) -> anyhow::Result<()> {
+pub(crate) fn run(run: &mut Run<'_>, from: Sources, keep_alive: bool) -> anyhow::Result<()> {
     let options = run.options;
     let sources = usize::from(options.shape.sources);
     let connections = usize::from(options.connections);
     let mut load = Load {
-        target: options.target,
-        apart,
+        from,
         keep_alive,
         path: &options.path,
         poller: Poller::new()?,
@@ -103,7 +98,7 @@ impl run::Load for Load<'_> {
             let said = run.said(source, peer);
             message::write_request(
                 &mut connection.request,
-                (self.path, self.target),
+                (self.path, self.from.target()),
                 &said,
                 is_scrape,
                 self.keep_alive,
@@ -153,7 +148,7 @@ impl Load<'_> {
         connection.written = 0;
         connection.response.clear();
         if connection.stream.is_none() {
-            let stream = connect(self.target, self.apart, connection.source)?;
+            let stream = connect(self.from, connection.source)?;
             self.poller.watch(&stream, token, Wake::Changes)?;
             connection.stream = Some(stream);
             connection.has_answered = false;
@@ -239,19 +234,13 @@ impl Load<'_> {
     }
 }
 
-fn connect(target: SocketAddr, apart: Apart, source: usize) -> anyhow::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+fn connect(from: Sources, source: usize) -> anyhow::Result<TcpStream> {
+    let socket = from.socket(Type::STREAM, Intent::Good, u16::try_from(source)?)?;
     socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    if apart == Apart::ByAddress {
-        system::choose_port_late(&socket)?;
-        let ip = Ipv4Addr::from(SOURCES + u32::try_from(source)?);
-        socket.bind(&SocketAddr::new(ip.into(), 0).into())?;
-    }
-    match socket.connect(&target.into()) {
+    match socket.connect(&from.target().into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot connect to {target}")),
+        Err(error) => return Err(error).with_context(|| format!("cannot connect to {}", from.target())),
     }
     Ok(socket.into())
 }

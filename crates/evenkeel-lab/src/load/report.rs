@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Options;
 use super::pace::SECOND;
 use super::run::{Metered, Run};
+use super::tally::Relayed;
+use super::{Options, Protocol};
 
 /// Share of a core above which a side counts as busy all the time.
 const SATURATED: f64 = 0.9;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     hostile_bytes_back: u64,
     /// Whether an announce with a wrong connection id got silence; `null` where there are no ids.
     checks_connection_ids: Option<bool>,
+    /// `null` where peers do not speak through the tracker.
+    relayed: Option<Relayed>,
     server: Option<Server>,
     generator: Generator,
     bottleneck: Bottleneck,
@@ -58,6 +61,9 @@ struct Asked {
     rate: Option<f64>,
     window: u16,
     connections: u16,
+    torrents_per_socket: u16,
+    offers: u8,
+    answers: f64,
     fill: bool,
 }
 
@@ -82,6 +88,8 @@ struct Server {
     rss_after_bytes: u64,
     /// Growth for each peer of a fill.
     rss_bytes_per_peer: Option<f64>,
+    /// Growth for each connection of a fill that keeps them.
+    rss_bytes_per_connection: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +161,7 @@ impl Report {
             hostile_sent: tally.hostile_sent,
             hostile_bytes_back: tally.hostile_bytes_back,
             checks_connection_ids,
+            relayed: (run.options.protocol == Protocol::Ws).then_some(tally.relayed),
             bottleneck: Bottleneck::judge(kept_rate, busiest, metered.generator_busy),
             server,
             generator: Generator {
@@ -187,6 +196,9 @@ impl Asked {
             rate: run.options.rate,
             window: run.options.window,
             connections: run.options.connections,
+            torrents_per_socket: run.options.torrents_per_socket,
+            offers: run.options.offers,
+            answers: run.options.answers,
             fill: run.options.fill,
         }
     }
@@ -205,6 +217,8 @@ fn server(run: &Run<'_>, metered: &Metered) -> Option<Server> {
         busiest_thread: of_time(server.used.busiest),
         rss_before_bytes: server.rss_before,
         rss_after_bytes: server.rss_after,
+        rss_bytes_per_connection: (run.options.fill && run.options.protocol == Protocol::Ws)
+            .then(|| mean(growth, run.tally.connections)),
         rss_bytes_per_peer: run.options.fill.then(|| mean(growth, run.population.distinct())),
     })
 }
@@ -223,11 +237,12 @@ impl fmt::Display for Report {
         )?;
         let Latency { p50, p99, p999, max } = self.latency_us;
         writeln!(f, "  latency      p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us")?;
-        writeln!(
-            f,
-            "  replies      {:.2} peers in an announce, {:.1} bytes, {} scrapes",
-            self.mean_peers, self.mean_reply_bytes, self.scrapes
-        )?;
+        let Self { mean_peers, mean_reply_bytes, scrapes, .. } = self;
+        write!(f, "  replies      {mean_reply_bytes:.1} bytes, {scrapes} scrapes")?;
+        match self.relayed {
+            None => writeln!(f, ", {mean_peers:.2} peers in an announce")?,
+            Some(_) => writeln!(f)?,
+        }
         writeln!(
             f,
             "  trouble      {} errors, {} lost, {} unexpected, {} not sent, {} never had their turn",
@@ -241,6 +256,13 @@ impl fmt::Display for Report {
                 f,
                 "  fill         {} distinct peers, {} repeated",
                 asked.distinct_peers, self.repeated
+            )?;
+        }
+        if let Some(Relayed { offers_sent, offers_received, answers_sent, answers_received }) = self.relayed {
+            let (offers, answers) = (offers_received, answers_received);
+            writeln!(
+                f,
+                "  relayed      {offers} offers of {offers_sent}, {answers} answers of {answers_sent}"
             )?;
         }
         if asked.hostile > 0.0 {
@@ -289,8 +311,11 @@ impl fmt::Display for Server {
             mib(self.rss_before_bytes),
             mib(self.rss_after_bytes)
         )?;
-        match self.rss_bytes_per_peer {
-            Some(bytes) => writeln!(f, ": {bytes:.1} bytes for each peer"),
+        if let Some(bytes) = self.rss_bytes_per_peer {
+            write!(f, ": {bytes:.1} bytes for each peer")?;
+        }
+        match self.rss_bytes_per_connection {
+            Some(bytes) => writeln!(f, ", {bytes:.0} for each socket"),
             None => writeln!(f),
         }
     }

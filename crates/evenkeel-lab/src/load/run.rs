@@ -144,8 +144,13 @@ impl<'a> Run<'a> {
             self.phase = Phase::Settling;
         }
         let last = self.planned.end.saturating_add(self.patience());
-        if self.phase == Phase::Settling && (is_settled || now >= last) {
+        let held_until = self.planned.end.saturating_add(nanos(self.options.hold));
+        let is_held = self.options.fill && now < held_until;
+        if self.phase == Phase::Settling && !is_held && (is_settled || now >= last) {
             self.phase = Phase::Over;
+            if self.options.fill && self.options.hold > 0.0 {
+                self.weigh_again()?;
+            }
             self.bar.finish_and_clear();
         }
         Ok(self.phase)
@@ -164,7 +169,9 @@ impl<'a> Run<'a> {
         // A fill goes on until all is done: with a tracker that is gone, forever.
         let silent = now - self.progress.1;
         ensure!(
-            !self.options.fill || silent <= FILL_PATIENCE.saturating_add(self.patience()),
+            !self.options.fill
+                || self.phase != Phase::Asking
+                || silent <= FILL_PATIENCE.saturating_add(self.patience()),
             "no reply for {} s: {done} peers of {} are in",
             silent / SECOND,
             self.options.shape.peers
@@ -239,6 +246,17 @@ impl<'a> Run<'a> {
 
     fn patience(&self) -> Nanos {
         nanos(self.options.timeout)
+    }
+
+    /// Memory after a hold, in place of that when the last reply came.
+    fn weigh_again(&mut self) -> anyhow::Result<()> {
+        let now = self.read(self.now())?;
+        if let (Some(end), Some(server)) = (&mut self.meter.end, now.server)
+            && let Some(at_end) = &mut end.server
+        {
+            at_end.rss_bytes = server.rss_bytes;
+        }
+        Ok(())
     }
 
     fn read(&self, at: Nanos) -> anyhow::Result<Reading> {

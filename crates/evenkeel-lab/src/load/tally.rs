@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use super::pace::{Nanos, SECOND};
 
@@ -11,6 +12,15 @@ use super::pace::{Nanos, SECOND};
 pub(crate) enum Held {
     Peers(usize),
     Counts,
+}
+
+/// Offers and answers of WebTorrent.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Relayed {
+    pub offers_sent: u64,
+    pub offers_received: u64,
+    pub answers_sent: u64,
+    pub answers_received: u64,
 }
 
 /// The counts of one load.
@@ -38,6 +48,8 @@ pub(crate) struct Tally {
     pub repeated: u64,
     /// Connections that were made, inside the window.
     pub connections: u64,
+    /// What peers said to each other through the tracker, inside the window.
+    pub relayed: Relayed,
     /// Hostile packets sent, and bytes that came back for them.
     pub hostile_sent: u64,
     pub hostile_bytes_back: u64,
@@ -62,6 +74,7 @@ impl Tally {
             backlog: 0,
             repeated: 0,
             connections: 0,
+            relayed: Relayed::default(),
             hostile_sent: 0,
             hostile_bytes_back: 0,
         }
@@ -97,6 +110,13 @@ impl Tally {
                 self.peers += peers as u64;
             }
             Held::Counts => self.scrapes += 1,
+        }
+    }
+
+    /// Peers said something to each other.
+    pub(crate) fn relay(&mut self, now: Nanos, count: impl FnOnce(&mut Relayed)) {
+        if self.holds(now) {
+            count(&mut self.relayed);
         }
     }
 

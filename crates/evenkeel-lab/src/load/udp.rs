@@ -5,11 +5,11 @@
 //! comes back to one of them is an answer to somebody who has proven nothing.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use socket2::SockRef;
+use socket2::Type;
 
 use super::flight::{Asked, Flight, Kind};
 use super::pace::{Nanos, SECOND};
@@ -17,6 +17,7 @@ use super::packets::{self, Hostile};
 use super::run::{self, Run, Walk};
 use super::tally::Held;
 use crate::population::Apart;
+use crate::sources::{Intent, Sources};
 use crate::system::{BATCH_MAX, HEAD_BYTES, Handing, Inbox, Outbox, Poller, Wake};
 
 /// A client may use a connection id for a minute (BEP 15).
@@ -25,12 +26,8 @@ const ID_LASTS: Nanos = 50 * SECOND;
 /// Requests that are sent in one go, when there is room for as many.
 const BATCH: usize = 32;
 
-/// First address of the good sources, and of the hostile ones.
-const SOURCES: u32 = 0x7F01_0001;
-const HOSTILE_SOURCES: u32 = 0x7FC8_0001;
-
 /// Sockets that hostile packets come from.
-const HOSTILE_SOCKETS: usize = 2;
+const HOSTILE_SOCKETS: u16 = 2;
 
 /// How often and how long an answer to a connect is waited for.
 const CONNECT_TRIES: usize = 3;
@@ -66,8 +63,8 @@ struct Load {
 }
 
 /// Runs the load. Answers whether the server checks connection ids.
-pub(crate) fn run(run: &mut Run<'_>, apart: Apart) -> anyhow::Result<bool> {
-    let mut load = Load::open(run, apart)?;
+pub(crate) fn run(run: &mut Run<'_>, from: Sources) -> anyhow::Result<bool> {
+    let mut load = Load::open(run, from)?;
     let checks_ids = checks_connection_ids(&load.sources[0], run)?;
     for (token, socket) in load.sources.iter().map(|source| &source.socket).chain(&load.hostile).enumerate() {
         socket.set_nonblocking(true)?;
@@ -166,14 +163,14 @@ impl run::Load for Load {
 }
 
 impl Load {
-    fn open(run: &Run<'_>, apart: Apart) -> anyhow::Result<Self> {
+    fn open(run: &Run<'_>, from: Sources) -> anyhow::Result<Self> {
         let options = run.options;
         let hostile_sockets = if options.hostile > 0.0 { HOSTILE_SOCKETS } else { 0 };
         Ok(Self {
             poller: Poller::new()?,
-            sources: (0..usize::from(options.shape.sources))
+            sources: (0..options.shape.sources)
                 .map(|at| {
-                    let socket = open(options.target, apart, SOURCES, at)?;
+                    let socket = open(from, Intent::Good, at)?;
                     Ok(Source {
                         id: shake_hands(&socket)
                             .with_context(|| format!("no connection id from {}", options.target))?,
@@ -181,16 +178,16 @@ impl Load {
                         id_since: 0,
                         is_renewing: false,
                         flight: Flight::new(options.window),
-                        walk: Walk::new(run.population.of(at).len(), options.fill),
+                        walk: Walk::new(run.population.of(at.into()).len(), options.fill),
                     })
                 })
                 .collect::<anyhow::Result<_>>()?,
             hostile: (0..hostile_sockets)
-                .map(|at| open(options.target, apart, HOSTILE_SOURCES, at))
+                .map(|at| open(from, Intent::Hostile, at))
                 .collect::<anyhow::Result<_>>()?,
             hostile_owed: 0.0,
             // An id is good for its address: with one address for all there is nowhere to replay it from.
-            hostile_kinds: if apart == Apart::ByAddress { &Hostile::ALL } else { &Hostile::ALL[..3] },
+            hostile_kinds: if from.apart() == Apart::ByAddress { &Hostile::ALL } else { &Hostile::ALL[..3] },
             handing: if options.no_gso { Handing::One } else { Handing::Segmented },
             batch: BATCH.min(usize::from(options.window).div_ceil(2)),
             peer_bytes: if options.target.is_ipv4() { 6 } else { 18 },
@@ -302,16 +299,13 @@ impl Source {
     }
 }
 
-fn open(target: SocketAddr, apart: Apart, first: u32, at: usize) -> anyhow::Result<UdpSocket> {
-    let ip = match apart {
-        Apart::ByAddress => Ipv4Addr::from(first + u32::try_from(at)?).into(),
-        Apart::ByPort if target.is_ipv4() => Ipv4Addr::UNSPECIFIED.into(),
-        Apart::ByPort => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).with_context(|| format!("cannot send from {ip}"))?;
-    SockRef::from(&socket).set_recv_buffer_size(4 << 20)?;
-    socket.connect(target).with_context(|| format!("cannot reach {target}"))?;
-    Ok(socket)
+fn open(from: Sources, intent: Intent, at: u16) -> anyhow::Result<UdpSocket> {
+    let socket = from
+        .socket(Type::DGRAM, intent, at)
+        .with_context(|| format!("cannot send from {}", from.ip(intent, at)))?;
+    socket.set_recv_buffer_size(4 << 20)?;
+    socket.connect(&from.target().into()).with_context(|| format!("cannot reach {}", from.target()))?;
+    Ok(socket.into())
 }
 
 /// Gets a connection id as a client does.

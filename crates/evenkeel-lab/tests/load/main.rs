@@ -1,10 +1,12 @@
 //! The load tester on a tracker so small that it can be seen through: what it says must be what happened.
-//! The comparison of servers on two echoes.
+//! The comparison of servers on two echoes. The long test of WebTorrent on trackers that make mistakes.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod tracker;
+mod webtorrent;
+mod ws_tracker;
 
 use std::process::{Command, Output};
 

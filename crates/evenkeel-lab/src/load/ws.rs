@@ -1,0 +1,376 @@
+//! Load over WebSockets: one thread, many sockets that stay open, offers and answers between them.
+//!
+//! A socket announces its torrents in turn, one at a time, and answers a share of the offers that reach it.
+//! Before a load all sockets are open. A fill opens each at its first announce, so that what it costs the
+//! server to hold one is part of what is measured; it measures memory, not speed.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use evenkeel_wire::{InfoHash, PeerId};
+use futures_util::{Sink, Stream};
+use socket2::Type;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_websockets::{Message, WebSocketStream};
+
+use super::Options;
+use super::flight::{Asked, Kind};
+use super::pace::Nanos;
+use super::run::{self, Run, Walk};
+use super::tally::Held;
+use crate::population::Population;
+use crate::sources::{Intent, Sources};
+use crate::system::{self, Poller, Wake};
+use crate::webtorrent::{self, Announcing, Heard, OfferNumber, Relay};
+
+/// How long a server has for an upgrade.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Files that are open beside the sockets, generously.
+const OTHER_FILES: u64 = 64;
+
+/// One socket, open or not.
+struct Socket {
+    source: usize,
+    /// Its peers, as places in the list of its source.
+    peers: Vec<usize>,
+    peer_id: PeerId,
+    walk: Walk,
+    stream: Option<WebSocketStream<Nonblocking>>,
+    asked: Option<(InfoHash, Asked)>,
+    offers_made: u32,
+}
+
+/// The sockets, and what they share.
+struct Load {
+    from: Sources,
+    url: String,
+    window: usize,
+    poller: Poller,
+    sockets: Vec<Socket>,
+    idle: VecDeque<usize>,
+}
+
+/// Refuses what needs more sockets than there may be.
+pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
+    let sockets = u64::from(options.shape.peers.div_ceil(options.torrents_per_socket.into()));
+    let files = system::raise_open_files()?;
+    ensure!(
+        sockets + OTHER_FILES <= files,
+        "{} peers need {sockets} sockets, and {files} files may be open: fewer --peers, more \
+         --torrents-per-socket, or a higher `ulimit -Hn`",
+        options.shape.peers
+    );
+    Ok(())
+}
+
+/// Runs the load.
+pub(crate) fn run(run: &mut Run<'_>, from: Sources) -> anyhow::Result<()> {
+    let options = run.options;
+    let sockets = sockets(run);
+    let mut load = Load {
+        from,
+        url: format!("ws://{}{}", options.target, options.path),
+        window: usize::from(options.window),
+        poller: Poller::new()?,
+        idle: (0..sockets.len()).collect(),
+        sockets,
+    };
+    if !options.fill {
+        for token in 0..load.sockets.len() {
+            load.open(token)?;
+        }
+    }
+    run::drive(run, &mut load)
+}
+
+/// Deals out the peers of each source to sockets, no torrent twice on one.
+fn sockets(run: &Run<'_>) -> Vec<Socket> {
+    let room = usize::from(run.options.torrents_per_socket);
+    let mut sockets = Vec::new();
+    for source in 0..usize::from(run.options.shape.sources) {
+        let all = run.population.of(source);
+        let mut left: VecDeque<usize> = (0..all.len()).collect();
+        while !left.is_empty() {
+            let mut peers: Vec<usize> = Vec::with_capacity(room);
+            // Those that find their torrent taken wait for the next socket.
+            for _ in 0..left.len() {
+                if peers.len() == room {
+                    break;
+                }
+                let Some(peer) = left.pop_front() else { break };
+                if peers.iter().any(|other| all[*other].torrent == all[peer].torrent) {
+                    left.push_back(peer);
+                } else {
+                    peers.push(peer);
+                }
+            }
+            sockets.push(Socket {
+                source,
+                peer_id: Population::peer_id(source, peers[0]),
+                walk: Walk::new(peers.len(), run.options.fill),
+                peers,
+                stream: None,
+                asked: None,
+                offers_made: 0,
+            });
+        }
+    }
+    sockets
+}
+
+impl run::Load for Load {
+    fn is_settled(&self) -> bool {
+        self.idle.len() == self.sockets.len()
+            && (self.sockets.iter()).all(|socket| !socket.walk.is_fill() || socket.walk.is_over())
+    }
+
+    /// Announces on the sockets that waited longest; answers on how many.
+    fn ask(&mut self, run: &mut Run<'_>, now: Nanos) -> anyhow::Result<usize> {
+        let mut asked = 0;
+        // A socket that has nobody left to announce stays idle.
+        for _ in 0..self.idle.len() {
+            if run.pace.due(now) == 0 || self.sockets.len() - self.idle.len() >= self.window {
+                break;
+            }
+            let Some(token) = self.idle.pop_front() else { break };
+            let Some(turn) = self.sockets[token].walk.turn() else {
+                self.idle.push_back(token);
+                continue;
+            };
+            self.ask_one(run, token, turn)?;
+            asked += 1;
+        }
+        Ok(asked)
+    }
+
+    fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
+    }
+
+    /// Reads what came to one socket, and writes what had no room.
+    fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()> {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Some(stream) = &mut self.sockets[token].stream {
+            stream.get_mut().is_drained = false;
+        }
+        loop {
+            let Some(stream) = &mut self.sockets[token].stream else { return Ok(()) };
+            match Pin::new(stream).poll_next(&mut cx) {
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Some(text) = message.as_text() {
+                        self.take(run, token, text, now);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(run, token, &error.to_string());
+                    return Ok(());
+                }
+                Poll::Ready(None) => {
+                    self.fail(run, token, "the server closed the socket");
+                    return Ok(());
+                }
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// Counts what was sent before `then` as lost.
+    fn give_up(&mut self, run: &mut Run<'_>, then: Nanos) {
+        for (token, socket) in self.sockets.iter_mut().enumerate() {
+            let Some((_, asked)) = socket.asked.take_if(|(_, asked)| asked.sent < then) else { continue };
+            self.idle.push_back(token);
+            if socket.walk.repeat(asked.peer) {
+                run.tally.repeated += 1;
+            } else {
+                run.tally.lost(asked.due);
+            }
+        }
+    }
+}
+
+impl Load {
+    /// Connects and upgrades, and waits for both.
+    fn open(&mut self, token: usize) -> anyhow::Result<()> {
+        let socket = &mut self.sockets[token];
+        let tcp = self.from.socket(Type::STREAM, Intent::Good, u16::try_from(socket.source)?)?;
+        let target = self.from.target();
+        tcp.connect_timeout(&target.into(), UPGRADE_PATIENCE)
+            .with_context(|| format!("cannot reach {target}"))?;
+        let tcp: TcpStream = tcp.into();
+        tcp.set_read_timeout(Some(UPGRADE_PATIENCE))?;
+        let mut stream =
+            webtorrent::upgrade_now(&self.url, Nonblocking { tcp, is_drained: false, is_polled: false })?;
+        stream.get_ref().tcp.set_nonblocking(true)?;
+        stream.get_mut().is_polled = true;
+        self.poller.watch(&stream.get_ref().tcp, token, Wake::Changes)?;
+        socket.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Asks whose turn it is on one socket.
+    fn ask_one(&mut self, run: &mut Run<'_>, token: usize, turn: usize) -> anyhow::Result<()> {
+        let now = run.now();
+        let due = run.pace.take(now);
+        if self.sockets[token].stream.is_none() {
+            self.open(token)?;
+            run.tally.connections += u64::from(run.tally.holds(now));
+        }
+        let socket = &mut self.sockets[token];
+        let said = run.said(socket.source, socket.peers[turn]);
+        let is_scrape = run.draws_scrape();
+        let text = if is_scrape {
+            webtorrent::scrape(&[said.info_hash])
+        } else {
+            let offers = u32::from(run.options.offers);
+            let first = OfferNumber { maker: u32::try_from(token)?, count: socket.offers_made };
+            socket.offers_made = socket.offers_made.wrapping_add(offers);
+            run.tally.relay(now, |relayed| relayed.offers_sent += u64::from(offers));
+            let event = if said.is_start { "started" } else { "" };
+            let (info_hash, left) = (&said.info_hash, said.left());
+            webtorrent::announce(
+                &Announcing { info_hash, peer_id: &socket.peer_id, left, event },
+                first,
+                offers,
+            )
+        };
+        let kind = if is_scrape { Kind::Scrape } else { Kind::Announce };
+        socket.asked = Some((said.info_hash, Asked { kind, peer: turn, due, sent: now }));
+        self.send(run, token, text);
+        Ok(())
+    }
+
+    fn send(&mut self, run: &mut Run<'_>, token: usize, text: String) {
+        let Some(stream) = &mut self.sockets[token].stream else { return };
+        let mut stream = Pin::new(stream);
+        let mut cx = Context::from_waker(Waker::noop());
+        // What finds no room goes out when the system says that there is some.
+        let sent = stream.as_mut().start_send(Message::text(text)).map(|()| stream.poll_flush(&mut cx));
+        if let Err(error) | Ok(Poll::Ready(Err(error))) = sent {
+            self.fail(run, token, &error.to_string());
+        }
+    }
+
+    /// Takes one message.
+    fn take(&mut self, run: &mut Run<'_>, token: usize, text: &str, now: Nanos) {
+        let socket = &mut self.sockets[token];
+        let (kind, hash) = match webtorrent::read(text) {
+            Ok(Heard::Counts { info_hash, .. }) => (Kind::Announce, Some(info_hash)),
+            Ok(Heard::Scraped(files)) => (Kind::Scrape, files.first().map(|(info_hash, _)| *info_hash)),
+            Ok(Heard::Offer(offer)) => {
+                run.tally.relay(now, |relayed| relayed.offers_received += 1);
+                return self.answer(run, token, &offer, now);
+            }
+            Ok(Heard::Answer(_)) => return run.tally.relay(now, |relayed| relayed.answers_received += 1),
+            refusal => {
+                run.tally.error(now, || match refusal {
+                    Ok(Heard::Failure(reason)) => reason.into_owned(),
+                    other => format!("{other:?}"),
+                });
+                if socket.asked.take().is_some() {
+                    self.idle.push_back(token);
+                }
+                return;
+            }
+        };
+        let is_awaited = |(awaited, asked): &mut (InfoHash, Asked)| {
+            asked.kind == kind && hash.is_none_or(|hash| hash == *awaited)
+        };
+        let Some((_, asked)) = socket.asked.take_if(is_awaited) else {
+            run.tally.unexpected += 1;
+            return;
+        };
+        let held = if kind == Kind::Announce { Held::Peers(0) } else { Held::Counts };
+        run.tally.reply(asked.due, now, held, text.len());
+        self.idle.push_back(token);
+    }
+
+    fn answer(&mut self, run: &mut Run<'_>, token: usize, offer: &Relay<'_>, now: Nanos) {
+        if run.rng.f64() >= run.options.answers {
+            return;
+        }
+        let number = OfferNumber::of(&offer.offer_id).unwrap_or(OfferNumber { maker: 0, count: 0 });
+        let text = webtorrent::answer(offer, &self.sockets[token].peer_id, number);
+        run.tally.relay(now, |relayed| relayed.answers_sent += 1);
+        self.send(run, token, text);
+    }
+
+    /// The socket broke; its next turn opens it anew.
+    fn fail(&mut self, run: &mut Run<'_>, token: usize, text: &str) {
+        let socket = &mut self.sockets[token];
+        socket.stream = None;
+        let now = run.now();
+        run.tally.error(now, || text.to_owned());
+        if let Some((_, asked)) = socket.asked.take() {
+            run.tally.repeated += u64::from(socket.walk.repeat(asked.peer));
+            self.idle.push_back(token);
+        }
+    }
+}
+
+/// A stream that says "not now" where it would have to wait. Whoever polls it knows from `Poller` when it is
+/// worth while: there is no runtime here.
+#[derive(Debug)]
+struct Nonblocking {
+    tcp: TcpStream,
+    /// The last read took all that was there; more will be told by the poller.
+    is_drained: bool,
+    /// The upgrade is done, which waits for its bytes itself.
+    is_polled: bool,
+}
+
+impl AsyncRead for Nonblocking {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_drained {
+            return Poll::Pending;
+        }
+        let room = buf.initialize_unfilled();
+        let len = room.len();
+        ready(self.tcp.read(room)).map_ok(|read| {
+            self.is_drained = self.is_polled && (1..len).contains(&read);
+            buf.advance(read);
+        })
+    }
+}
+
+impl AsyncWrite for Nonblocking {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready(self.tcp.write(buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready(self.tcp.write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.tcp.shutdown(std::net::Shutdown::Write))
+    }
+}
+
+fn ready(done: io::Result<usize>) -> Poll<io::Result<usize>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        done => Poll::Ready(done),
+    }
+}
