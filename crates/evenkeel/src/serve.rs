@@ -66,6 +66,7 @@ struct Tracker {
     http: Arc<Shared>,
     /// One for each HTTP thread, until it is started.
     mailboxes: Vec<Mailbox>,
+    udp_nap: Duration,
     banner: Banner,
     stop: Arc<AtomicBool>,
     stopping: watch::Sender<bool>,
@@ -107,7 +108,8 @@ impl Tracker {
             announce_urls: banner.announce_urls(),
             stopping: stopping_seen,
         });
-        Ok(Self { node, http, mailboxes, banner, stop: Arc::default(), stopping })
+        let udp_nap = Duration::from_micros(config.server.udp_nap_micros.into());
+        Ok(Self { node, http, mailboxes, udp_nap, banner, stop: Arc::default(), stopping })
     }
 
     fn start_threads(&mut self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
@@ -120,8 +122,8 @@ impl Tracker {
         })?);
         for (number, sockets) in sockets::by_worker(sockets.udp, sockets.workers) {
             let worker = self.worker(Dialect::Udp)?;
-            let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
-            let run = move || listen::udp::run(&node, worker, &sockets, &stop);
+            let (node, stop, nap) = (Arc::clone(&self.node), Arc::clone(&self.stop), self.udp_nap);
+            let run = move || listen::udp::run(&node, worker, &sockets, nap, &stop);
             threads.push(spawn(format!("udp-{number}"), &end, run)?);
         }
         let mailboxes = std::mem::take(&mut self.mailboxes);
