@@ -8,6 +8,7 @@ pub(crate) mod random;
 
 use evenkeel_wire::{Endpoint, PeerId};
 
+use crate::prefetch;
 use crate::scope::Scope;
 use crate::swarm::{Column, Family, Kind, Known, Peer, PeerKey, SocketId, Spot, Swarm};
 pub use random::Scratch;
@@ -119,7 +120,23 @@ pub(crate) fn choose(
     let candidates = Candidates::of(swarm, asker, out);
     // Never more than the answer has room for: the draw is over all candidates, not over those that come first.
     let want = asker.want.min(out.room());
-    random::draw(candidates.len(), want, rng, scratch, |drawn| candidates.hand_out(drawn, out));
+    random::draw(candidates.len(), want, rng, scratch, &mut Drawing { candidates, out });
+}
+
+/// Hands out those whose numbers are drawn.
+struct Drawing<'a, 'b> {
+    candidates: Candidates<'a>,
+    out: &'a mut Handout<'b>,
+}
+
+impl random::Draw for Drawing<'_, '_> {
+    fn fetch(&self, drawn: usize) {
+        self.candidates.fetch(drawn);
+    }
+
+    fn take(&mut self, drawn: usize) -> bool {
+        self.candidates.hand_out(drawn, self.out)
+    }
 }
 
 /// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
@@ -162,9 +179,23 @@ impl<'a> Candidates<'a> {
         all - self.own.iter().filter(|own| **own != usize::MAX).count()
     }
 
+    /// A number among all records, from one among those without the caller's.
+    fn number(&self, drawn: usize) -> usize {
+        self.own.iter().fold(drawn, |number, own| number + usize::from(number >= *own))
+    }
+
+    /// Number `drawn` will be handed out soon. Only large columns are worth the word, and those are of IPv4.
+    fn fetch(&self, drawn: usize) {
+        let (_, first, len) = self.families[0];
+        let number = self.number(drawn);
+        if number < len {
+            prefetch::lines(&raw const self.swarm.v4.peers()[first + number], 1);
+        }
+    }
+
     /// Hands out number `drawn`, unless the caller may not learn of it; answers whether it did.
     fn hand_out(&self, drawn: usize, out: &mut Handout<'_>) -> bool {
-        let number = self.own.iter().fold(drawn, |number, own| number + usize::from(number >= *own));
+        let number = self.number(drawn);
         let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
         if number < v4_len {
             let at = v4_first + number;

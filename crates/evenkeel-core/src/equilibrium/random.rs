@@ -5,6 +5,8 @@
 //!
 //! Known weakness: it takes nothing into account. Free riders fare as well as those who give.
 
+use evenkeel_wire::limits::REPLY_PEERS_MAX;
+
 /// Memory for drawing; one for each thread, used again for every announce.
 pub struct Scratch {
     /// What was drawn already: an open-addressed set of numbers, each tagged with the round it belongs to, so
@@ -56,55 +58,65 @@ impl Scratch {
     }
 }
 
-/// Draws numbers below `len` until `take` has accepted `want` of them, each number at most once.
+/// What is drawn: whoever may be handed out has a number.
+pub(crate) trait Draw {
+    /// The record of a number will be read soon.
+    fn fetch(&self, number: usize);
+    /// Takes the one with this number, or refuses it.
+    fn take(&mut self, number: usize) -> bool;
+}
+
+/// Draws numbers below `len` until `want` of them are taken, each number at most once.
 pub(crate) fn draw(
     len: usize,
     want: usize,
     rng: &mut fastrand::Rng,
     scratch: &mut Scratch,
-    mut take: impl FnMut(usize) -> bool,
+    draw: &mut impl Draw,
 ) {
     if len <= want {
+        (0..len).for_each(|number| draw.fetch(number));
         for number in 0..len {
-            take(number);
+            draw.take(number);
         }
     } else if len <= FEW {
-        draw_few(len, want, rng, scratch, take);
+        // The head of a random permutation (Fisher and Yates), as far as it is needed.
+        let order = &mut scratch.order[..len];
+        for (number, slot) in (0..).zip(order.iter_mut()) {
+            *slot = number;
+        }
+        let mut heads = 0..len;
+        take_in_rounds(want, draw, || {
+            let head = heads.next()?;
+            order.swap(head, rng.usize(head..len));
+            Some(order[head])
+        });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
         let bound = u32::try_from(len).unwrap_or(u32::MAX);
+        let mut tries = 0..(want * TRIES).min(SEEN - 1);
         scratch.start_round();
-        let mut taken = 0;
-        for _ in 0..(want * TRIES).min(SEEN - 1) {
-            if taken == want {
-                break;
-            }
-            let number = rng.u32(..bound);
-            if scratch.note(number) && take(number as usize) {
-                taken += 1;
-            }
-        }
+        take_in_rounds(want, draw, || {
+            tries.by_ref().map(|_| rng.u32(..bound)).find(|number| scratch.note(*number))
+        });
     }
 }
 
-/// The head of a random permutation (Fisher and Yates), as far as it is needed.
-fn draw_few(
-    len: usize,
-    want: usize,
-    rng: &mut fastrand::Rng,
-    scratch: &mut Scratch,
-    mut take: impl FnMut(usize) -> bool,
-) {
-    let order = &mut scratch.order[..len];
-    for (number, slot) in (0..).zip(order.iter_mut()) {
-        *slot = number;
-    }
-    let mut taken = 0;
-    for at in 0..len {
-        if taken == want {
-            break;
+/// Draws as many as are missing, has their records fetched, and only then takes them: they are all over memory, and
+/// thirty that are waited for one by one take longer than everything else in an announce.
+fn take_in_rounds(want: usize, draw: &mut impl Draw, mut next: impl FnMut() -> Option<u32>) {
+    let mut drawn = [0; REPLY_PEERS_MAX as usize];
+    let mut missing = want.min(drawn.len());
+    while missing > 0 {
+        let mut count = 0;
+        for (slot, number) in drawn[..missing].iter_mut().zip(std::iter::from_fn(&mut next)) {
+            *slot = number;
+            draw.fetch(number as usize);
+            count += 1;
         }
-        order.swap(at, rng.usize(at..len));
-        taken += usize::from(take(order[at] as usize));
+        if count == 0 {
+            return;
+        }
+        missing -= drawn[..count].iter().filter(|number| draw.take(**number as usize)).count();
     }
 }
