@@ -61,10 +61,10 @@ impl Shard {
             None => self.create(caller.place, ask.info_hash, now),
         };
         let mark = self.mark(caller, ask);
-        let mut known = self.swarm(at).recognise(&caller.key, mark, &self.keys.peer);
+        let mut known = self.swarm(at).recognise(&caller.key, mark);
         if ask.event == Event::Stopped {
             self.forget(at, known, cx);
-            return stopped(self.swarm(at).stats, caller, cx);
+            return stopped(self.swarm(at).swarm.stats, caller, cx);
         }
 
         let mut reason = Reason::Announced;
@@ -72,7 +72,7 @@ impl Shard {
             reason = self.admit_peer(at, caller, cx, now);
             if reason == Reason::AnnouncedAfterEviction {
                 // Records have moved.
-                known = self.swarm(at).recognise(&caller.key, mark, &self.keys.peer);
+                known = self.swarm(at).recognise(&caller.key, mark);
             }
         }
         let asker = asker(caller, known, ask, cx.rules);
@@ -87,17 +87,20 @@ impl Shard {
             id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
         };
         match known.own {
-            Some(own) => self.change(at, |swarm, keys| swarm.refresh(own, entry, now, &keys.peer)),
+            Some(own) => self.change(at, |edit| edit.refresh(own, entry, now)),
             None if is_listed(reason) => {
-                self.change(at, |swarm, keys| swarm.insert(entry, now, &keys.peer));
+                self.change(at, |edit| edit.insert(entry, now));
                 cx.addresses.add(caller.key.source());
             }
             None => {}
         }
         if completes && is_listed(reason) {
-            self.change(at, |swarm, _| swarm.stats.downloaded = swarm.stats.downloaded.saturating_add(1));
+            self.change(at, |edit| {
+                let downloaded = &mut edit.swarm.stats.downloaded;
+                *downloaded = downloaded.saturating_add(1);
+            });
         }
-        answer(self.swarm(at).stats, reason, caller, cx)
+        answer(self.swarm(at).swarm.stats, reason, caller, cx)
     }
 
     /// The same for both addresses of one client, and hardly for anybody else.
@@ -113,9 +116,9 @@ impl Shard {
     /// `stopped`: removes the caller's record, if there is one.
     fn forget(&mut self, at: usize, known: Known, cx: &Cx<'_>) {
         if let Some(own) = known.own {
-            let gone = self.change(at, |swarm, keys| {
-                swarm.empty_since = Stamp::at(cx.now);
-                swarm.remove(own, &keys.peer)
+            let gone = self.change(at, |edit| {
+                edit.swarm.empty_since = Stamp::at(cx.now);
+                edit.remove(own)
             });
             cx.addresses.remove(&gone);
         }
@@ -129,16 +132,16 @@ impl Shard {
         }
         if is_limited(caller, cx) {
             let max = cx.rules.peers_per_address_and_swarm_max as usize;
-            if self.swarm(at).count_source(&caller.key, &self.keys.peer, max) >= max {
+            if self.swarm(at).count_source(&caller.key, max) >= max {
                 return Reason::NotListedSwarmLimit;
             }
         }
         let max = if cx.store_is_full { 0 } else { cx.rules.peers_per_swarm_max as usize };
-        let len = self.swarm(at).len();
+        let len = self.swarm(at).swarm.len();
         if len < max || len == 0 {
             return Reason::Announced;
         }
-        let gone = self.change(at, |swarm, keys| swarm.evict(now, cx.rng, &keys.peer));
+        let gone = self.change(at, |edit| edit.evict(now, cx.rng));
         cx.addresses.remove(&gone);
         Reason::AnnouncedAfterEviction
     }

@@ -10,7 +10,7 @@ use evenkeel_wire::{Endpoint, PeerId};
 
 use crate::prefetch;
 use crate::scope::Scope;
-use crate::swarm::{Column, Family, Kind, Known, Peer, PeerKey, SocketId, Spot, Swarm};
+use crate::swarm::{Family, Kind, Known, List, Peer, PeerKey, SocketId, Spot, View};
 pub use random::Scratch;
 
 /// Where the peers of an answer are written: those to dial in wire form, into slices of the buffer that is sent.
@@ -79,21 +79,21 @@ impl<'a> Handout<'a> {
         if self.sockets.is_some() { usize::MAX } else { self.v4.len() + self.v6.len() }
     }
 
-    fn push_v4(&mut self, column: &Column<Peer<6>>, at: usize) {
+    fn push_v4(&mut self, list: List<'_, Peer<6>>, at: usize) {
         if let Some(slot) = self.v4.get_mut(self.v4_len) {
-            *slot = column.peers()[at].addr;
+            *slot = list.records()[at].addr;
             self.v4_len += 1;
-            if let (Some(ids), Some(id)) = (&mut self.ids, column.id(at)) {
+            if let (Some(ids), Some(id)) = (&mut self.ids, list.id(at)) {
                 ids.v4.push(id);
             }
         }
     }
 
-    fn push_v6(&mut self, column: &Column<Peer<18>>, at: usize) {
+    fn push_v6(&mut self, list: List<'_, Peer<18>>, at: usize) {
         if let Some(slot) = self.v6.get_mut(self.v6_len) {
-            *slot = column.peers()[at].addr;
+            *slot = list.records()[at].addr;
             self.v6_len += 1;
-            if let (Some(ids), Some(id)) = (&mut self.ids, column.id(at)) {
+            if let (Some(ids), Some(id)) = (&mut self.ids, list.id(at)) {
                 ids.v6.push(id);
             }
         }
@@ -111,7 +111,7 @@ pub(crate) struct Asker {
 
 /// Writes the peers that `asker` is given to `out`.
 pub(crate) fn choose(
-    swarm: &Swarm,
+    swarm: View<'_>,
     asker: &Asker,
     rng: &mut fastrand::Rng,
     scratch: &mut Scratch,
@@ -141,7 +141,7 @@ impl random::Draw for Drawing<'_, '_> {
 
 /// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
 struct Candidates<'a> {
-    swarm: &'a Swarm,
+    swarm: View<'a>,
     asker: &'a Asker,
     scope: Scope,
     /// Of each family: its first record that the caller may be given, and how many there are from there on.
@@ -151,7 +151,7 @@ struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    fn of(swarm: &'a Swarm, asker: &'a Asker, out: &Handout<'_>) -> Self {
+    fn of(swarm: View<'a>, asker: &'a Asker, out: &Handout<'_>) -> Self {
         let families = [Family::V4, Family::V6, Family::Web].map(|family| {
             let first = if asker.kind == Kind::Seeder { swarm.family_seeders(family) } else { 0 };
             let len = if out.takes(family) { swarm.family_len(family) - first } else { 0 };
@@ -189,7 +189,7 @@ impl<'a> Candidates<'a> {
         let (_, first, len) = self.families[0];
         let number = self.number(drawn);
         if number < len {
-            prefetch::lines(&raw const self.swarm.v4.peers()[first + number], 1);
+            prefetch::lines(&raw const self.swarm.v4().records()[first + number], 1);
         }
     }
 
@@ -198,37 +198,32 @@ impl<'a> Candidates<'a> {
         let number = self.number(drawn);
         let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
         if number < v4_len {
-            let at = v4_first + number;
-            let is_told = self.is_in_scope(|| self.swarm.v4.peers()[at].endpoint());
+            let (list, at) = (self.swarm.v4(), v4_first + number);
+            let is_told = self.is_in_scope(|| list.records()[at].endpoint());
             if is_told {
-                out.push_v4(&self.swarm.v4, at);
+                out.push_v4(list, at);
             }
             return is_told;
         }
-        match (self.swarm.v6(), self.swarm.web(), &mut out.sockets) {
-            (Some(v6), ..) if number < v4_len + v6_len => {
-                let at = v6_first + number - v4_len;
-                let is_told = self.is_in_scope(|| v6.peers()[at].endpoint());
-                if is_told {
-                    out.push_v6(v6, at);
-                }
-                is_told
+        if number < v4_len + v6_len {
+            let (list, at) = (self.swarm.v6(), v6_first + number - v4_len);
+            let is_told = self.is_in_scope(|| list.records()[at].endpoint());
+            if is_told {
+                out.push_v6(list, at);
             }
-            (_, Some(web), Some(sockets)) => {
-                let key = web.peers()[web_first + number - v4_len - v6_len].key;
-                // Addresses are for the peers to tell each other. But nobody is introduced to itself, on however
-                // many sockets it is.
-                let is_told = !matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == key.peer_id);
-                if is_told {
-                    sockets.push(key.socket);
-                }
-                is_told
-            }
-            _ => false,
+            return is_told;
         }
+        let key = self.swarm.web().records()[web_first + number - v4_len - v6_len].key;
+        // Addresses are for the peers to tell each other. But nobody is introduced to itself, on however many sockets
+        // it is.
+        let is_told = !matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == key.peer_id);
+        if let (true, Some(sockets)) = (is_told, &mut out.sockets) {
+            sockets.push(key.socket);
+        }
+        is_told
     }
 
     fn is_in_scope(&self, endpoint: impl Fn() -> Endpoint) -> bool {
-        self.swarm.local_peers == 0 || self.scope.may_learn(Scope::of(&endpoint()))
+        self.swarm.swarm.local_peers == 0 || self.scope.may_learn(Scope::of(&endpoint()))
     }
 }

@@ -8,7 +8,7 @@ use crate::addresses::AddressTable;
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
-use crate::swarm::{Family, Kind, Mark, PeerKey, Swarm};
+use crate::swarm::{Edit, Family, Few, Kind, Mark, Peer, PeerKey, Swarm, View};
 use crate::time::{Stamp, Time};
 use index::Index;
 
@@ -100,6 +100,8 @@ impl Totals {
 pub struct Shard {
     pub(crate) keys: Keys,
     swarms: Vec<Swarm>,
+    /// Peers of those swarms that have few.
+    few: Few<Peer<6>>,
     index: Index,
     totals: Totals,
     sweep: Cursor,
@@ -138,6 +140,7 @@ impl Shard {
         Self {
             keys,
             swarms: Vec::new(),
+            few: Few::default(),
             index: Index::default(),
             totals: Totals::default(),
             sweep: Cursor::default(),
@@ -174,19 +177,20 @@ impl Shard {
     /// The second step after [`Hint::prefetch`]: the swarm.
     pub fn prefetch_swarm(&self, place: Place) {
         if let Some(at) = self.index.guess(place) {
-            prefetch::lines(&raw const self.swarms[at], 1);
+            // It begins anywhere in a line.
+            prefetch::lines(&raw const self.swarms[at], 2);
         }
     }
 
     /// The third step: its peers.
     pub fn prefetch_peers(&self, place: Place) {
         if let Some(at) = self.index.guess(place) {
-            self.swarms[at].v4.prefetch();
+            prefetch::lines(self.swarm(at).v4().records().as_ptr(), 2);
         }
     }
 
-    pub(crate) fn swarm(&self, at: usize) -> &Swarm {
-        &self.swarms[at]
+    pub(crate) fn swarm(&self, at: usize) -> View<'_> {
+        View { swarm: &self.swarms[at], few: &self.few, keyed: &self.keys.peer }
     }
 
     pub(crate) fn create(&mut self, place: Place, info_hash: InfoHash, now: Stamp) -> usize {
@@ -203,13 +207,22 @@ impl Shard {
     }
 
     /// Changes a swarm and keeps the totals true.
-    pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Swarm, &Keys) -> R) -> R {
-        let swarm = &mut self.swarms[at];
-        let before = Totals::of(swarm);
-        let result = change(swarm, &self.keys);
-        let after = Totals::of(swarm);
+    pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Edit<'_>) -> R) -> R {
+        let before = Totals::of(self.swarm(at));
+        let Self { swarms, few, keys, .. } = self;
+        let number = u32::try_from(at).unwrap_or(u32::MAX);
+        let result = change(&mut Edit { swarm: &mut swarms[at], few, keyed: &keys.peer, number });
+        self.tell_moved();
+        let after = Totals::of(self.swarm(at));
         self.totals.shift(&before, &after);
         result
+    }
+
+    /// Tells swarms whose peers have made room for others' where they are now.
+    fn tell_moved(&mut self) {
+        while let Some((owner, block)) = self.few.take_moved() {
+            self.swarms[owner].v4 = block;
+        }
     }
 
     /// Forgets peers that have not announced for their time to live, looking at no more than about `budget`
@@ -227,8 +240,8 @@ impl Shard {
             }
             let from = self.sweep.record;
             let ttl_secs = rules.peer_ttl_secs();
-            let (record, looked, expired) = self
-                .change(at, |swarm, keys| sweep_swarm(swarm, from, left, ttl_secs, stamp, keys, addresses));
+            let (record, looked, expired) =
+                self.change(at, |edit| sweep_swarm(edit, from, left, (ttl_secs, stamp), addresses));
             swept.expired += expired;
             left = left.saturating_sub(looked + 1);
             match record {
@@ -249,9 +262,9 @@ impl Shard {
     /// Drops a swarm whose state is in doubt, after a panic. The next announces build it again.
     pub fn drop_swarm(&mut self, info_hash: &InfoHash, addresses: &AddressTable) {
         if let Some(at) = self.find(self.keys.place(info_hash), info_hash) {
-            let swarm = &self.swarms[at];
-            for number in 0..swarm.len() {
-                addresses.remove(swarm.identity(swarm.spot(number)).0.source());
+            let view = self.swarm(at);
+            for number in 0..view.swarm.len() {
+                addresses.remove(view.identity(view.spot(number)).0.source());
             }
             self.drop_at(at);
         }
@@ -263,15 +276,16 @@ impl Shard {
         let mut at = cursor;
         let mut left = budget;
         while left > 0 {
-            let swarm = self.swarms.get(at.swarm)?;
-            let end = swarm.len().min(at.record + left);
+            let len = self.swarms.get(at.swarm)?.len();
+            let view = self.swarm(at.swarm);
+            let end = len.min(at.record + left);
             for record in at.record..end {
-                let spot = swarm.spot(record);
-                let (key, Mark { client, .. }) = swarm.identity(spot);
-                show(Seen { key, is_seeder: swarm.state(spot).kind() == Kind::Seeder, client });
+                let spot = view.spot(record);
+                let (key, Mark { client, .. }) = view.identity(spot);
+                show(Seen { key, is_seeder: view.state(spot).kind() == Kind::Seeder, client });
             }
             left = left.saturating_sub(end.saturating_sub(at.record) + 1);
-            at = if end >= swarm.len() {
+            at = if end >= len {
                 Cursor { swarm: at.swarm + 1, record: 0 }
             } else {
                 Cursor { record: end, ..at }
@@ -295,8 +309,11 @@ impl Shard {
         if at != last {
             index.relocate(place_of(last), last, at);
         }
+        self.totals.shift(&Totals::of(self.swarm(at)), &Totals::default());
+        self.few.rename(self.swarms[last].v4, u32::try_from(at).unwrap_or(u32::MAX));
         let gone = self.swarms.swap_remove(at);
-        self.totals.shift(&Totals::of(&gone), &Totals::default());
+        self.few.free(gone.v4);
+        self.tell_moved();
         self.totals.swarms -= 1;
         if self.swarms.len() < self.swarms.capacity() / 4 {
             self.swarms.shrink_to(self.swarms.len() * 2);
@@ -308,28 +325,25 @@ impl Shard {
 
 /// Looks at up to `budget` records from `from` on. Answers where to go on (`None`: the swarm is done), how many
 /// were looked at, how many expired.
-#[expect(clippy::too_many_arguments, reason = "one call site; the loop body of the sweep")]
 fn sweep_swarm(
-    swarm: &mut Swarm,
+    edit: &mut Edit<'_>,
     from: usize,
     budget: usize,
-    ttl_secs: u32,
-    now: Stamp,
-    keys: &Keys,
+    (ttl_secs, now): (u32, Stamp),
     addresses: &AddressTable,
 ) -> (Option<usize>, usize, u32) {
     let (mut record, mut looked, mut expired) = (from, 0, 0);
-    while record < swarm.len() {
+    while record < edit.swarm.len() {
         if looked == budget {
             return (Some(record), looked, expired);
         }
         looked += 1;
-        let spot = swarm.spot(record);
-        if swarm.state(spot).stamp().is_older_than(ttl_secs, now) {
-            let gone = swarm.remove(spot, &keys.peer);
+        let spot = edit.view().spot(record);
+        if edit.view().state(spot).stamp().is_older_than(ttl_secs, now) {
+            let gone = edit.remove(spot);
             addresses.remove(&gone);
             expired += 1;
-            swarm.empty_since = now;
+            edit.swarm.empty_since = now;
         } else {
             record += 1;
         }
@@ -338,16 +352,16 @@ fn sweep_swarm(
 }
 
 impl Totals {
-    fn of(swarm: &Swarm) -> Self {
+    fn of(view: View<'_>) -> Self {
         let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
             swarms: 0,
-            active_swarms: u32::from(swarm.len() > 0),
-            v4_peers: small(swarm.v4.len()),
-            v6_peers: small(swarm.family_len(Family::V6)),
-            web_peers: small(swarm.family_len(Family::Web)),
-            seeders: swarm.stats.seeders,
-            leechers: swarm.stats.incomplete(),
+            active_swarms: u32::from(view.swarm.len() > 0),
+            v4_peers: small(view.family_len(Family::V4)),
+            v6_peers: small(view.family_len(Family::V6)),
+            web_peers: small(view.family_len(Family::Web)),
+            seeders: view.swarm.stats.seeders,
+            leechers: view.swarm.stats.incomplete(),
         }
     }
 

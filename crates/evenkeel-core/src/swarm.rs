@@ -5,6 +5,7 @@
 //! one peer id) is counted once, as what it announced last. A false match may only lower a count.
 
 mod column;
+mod few;
 pub(crate) mod peers;
 
 use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
@@ -12,14 +13,17 @@ use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
 use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
-pub(crate) use column::{Column, Record};
+pub(crate) use column::List;
+use column::{Column, Indexed, Ordered, Record};
+use few::FEW_MAX;
+pub(crate) use few::{Block, Few};
 use peers::Twin;
 pub(crate) use peers::{Kind, Mark, Peer, SocketId, State, WebKey, WebPeer};
 
 /// How many of the oldest are looked at for eviction in a swarm too large to look at all.
 const EVICTION_SAMPLE: usize = 64;
 
-/// Peers of one torrent.
+/// Peers of one torrent, without those that are kept side by side with others' ([`Few`]).
 pub(crate) struct Swarm {
     pub(crate) info_hash: InfoHash,
     /// Counted peers and completions.
@@ -29,17 +33,41 @@ pub(crate) struct Swarm {
     pub(crate) local_peers: u16,
     /// When the last peer left; an empty swarm is kept for its count of completions.
     pub(crate) empty_since: Stamp,
-    pub(crate) v4: Column<Peer<6>>,
+    /// A few IPv4 peers.
+    pub(crate) v4: Block,
     /// What most swarms do without.
     more: Option<Box<More>>,
 }
 
-const _: () = assert!(size_of::<Swarm>() == 64, "one cache line");
+const _: () = assert!(size_of::<Swarm>() == 56);
 
 #[derive(Default)]
 struct More {
+    /// IPv4 peers that are not few.
+    v4: Column<Peer<6>>,
     v6: Column<Peer<18>>,
     web: Column<WebPeer>,
+}
+
+/// A column of many peers becomes a block again only well below [`FEW_MAX`], so that a swarm at the edge does not move
+/// all the time.
+const FEW_AGAIN: usize = 8;
+
+/// A swarm to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) swarm: &'a Swarm,
+    pub(crate) few: &'a Few<Peer<6>>,
+    pub(crate) keyed: &'a Keyed,
+}
+
+/// A swarm to be changed.
+pub(crate) struct Edit<'a> {
+    pub(crate) swarm: &'a mut Swarm,
+    pub(crate) few: &'a mut Few<Peer<6>>,
+    pub(crate) keyed: &'a Keyed,
+    /// Position of the swarm in its shard.
+    pub(crate) number: u32,
 }
 
 /// Identity of a peer in its swarm.
@@ -120,186 +148,15 @@ impl Swarm {
             stats: Stats::default(),
             local_peers: 0,
             empty_since: now,
-            v4: Column::default(),
+            v4: Block::default(),
             more: None,
         }
     }
 
-    pub(crate) fn v6(&self) -> Option<&Column<Peer<18>>> {
-        self.more.as_ref().map(|more| &more.v6)
-    }
-
-    pub(crate) fn web(&self) -> Option<&Column<WebPeer>> {
-        self.more.as_ref().map(|more| &more.web)
-    }
-
-    /// Records of one family; twins are two.
-    pub(crate) fn family_len(&self, family: Family) -> usize {
-        match family {
-            Family::V4 => self.v4.len(),
-            Family::V6 => self.v6().map_or(0, Column::len),
-            Family::Web => self.web().map_or(0, Column::len),
-        }
-    }
-
-    /// Records of seeders of one family: they are the first of its column.
-    pub(crate) fn family_seeders(&self, family: Family) -> usize {
-        match family {
-            Family::V4 => self.v4.seeders(),
-            Family::V6 => self.v6().map_or(0, Column::seeders),
-            Family::Web => self.web().map_or(0, Column::seeders),
-        }
-    }
-
-    /// Records of all families.
+    /// Records of all families; twins are two.
     pub(crate) fn len(&self) -> usize {
-        self.v4.len() + self.more.as_ref().map_or(0, |more| more.v6.len() + more.web.len())
-    }
-
-    /// Record number `number` of all, for those who walk over them.
-    pub(crate) fn spot(&self, number: usize) -> Spot {
-        let v4_len = self.v4.len();
-        let dialled_len = v4_len + self.family_len(Family::V6);
-        match number {
-            _ if number < v4_len => Spot { family: Family::V4, at: number },
-            _ if number < dialled_len => Spot { family: Family::V6, at: number - v4_len },
-            _ => Spot { family: Family::Web, at: number - dialled_len },
-        }
-    }
-
-    /// What a record says of its peer.
-    pub(crate) fn state(&self, spot: Spot) -> State {
-        match (&self.more, spot.family) {
-            (Some(more), Family::V6) => more.v6.peers()[spot.at].state(),
-            (Some(more), Family::Web) => more.web.peers()[spot.at].state(),
-            _ => self.v4.peers()[spot.at].state(),
-        }
-    }
-
-    /// Whose record it is, and with which software.
-    pub(crate) fn identity(&self, spot: Spot) -> (PeerKey, Mark) {
-        match (&self.more, spot.family) {
-            (Some(more), Family::V6) => dialled(&more.v6.peers()[spot.at]),
-            (Some(more), Family::Web) => browser(&more.web.peers()[spot.at]),
-            _ => dialled(&self.v4.peers()[spot.at]),
-        }
-    }
-
-    /// Finds the caller's record and its twin.
-    pub(crate) fn recognise(&self, key: &PeerKey, mark: Mark, keyed: &Keyed) -> Known {
-        let spot = |family| move |at| Spot { family, at };
-        match key {
-            PeerKey::Dialled(Endpoint::V4(addr)) => Known {
-                own: self.v4.find(addr, keyed).map(spot(Family::V4)),
-                twin: self
-                    .v6()
-                    .and_then(|v6| v6.find_any_twin(&Twin { mark, port: [addr[4], addr[5]] }, keyed))
-                    .map(spot(Family::V6)),
-            },
-            PeerKey::Dialled(Endpoint::V6(addr)) => Known {
-                own: self.v6().and_then(|v6| v6.find(addr, keyed)).map(spot(Family::V6)),
-                twin: self
-                    .v4
-                    .find_any_twin(&Twin { mark, port: [addr[16], addr[17]] }, keyed)
-                    .map(spot(Family::V4)),
-            },
-            PeerKey::Web(key) => {
-                let Some(web) = self.web() else { return Known { own: None, twin: None } };
-                let own = web.find(key, keyed);
-                let twin = [true, false]
-                    .into_iter()
-                    .filter_map(|counted| web.find_twin(&key.peer_id, counted, keyed))
-                    .find(|at| Some(*at) != own);
-                Known { own: own.map(spot(Family::Web)), twin: twin.map(spot(Family::Web)) }
-            }
-        }
-    }
-
-    /// Peers from the same source, counted up to `max`.
-    pub(crate) fn count_source(&self, key: &PeerKey, keyed: &Keyed, max: usize) -> usize {
-        match key {
-            PeerKey::Dialled(Endpoint::V4(addr)) => self.v4.count_source(addr, keyed, max),
-            PeerKey::Dialled(Endpoint::V6(addr)) => {
-                self.v6().map_or(0, |v6| v6.count_source(addr, keyed, max))
-            }
-            PeerKey::Web(key) => self.web().map_or(0, |web| web.count_source(key, keyed, max)),
-        }
-    }
-
-    /// Adds a peer that is not there yet.
-    pub(crate) fn insert(&mut self, entry: Entry, now: Stamp, keyed: &Keyed) {
-        let Entry { key, kind, mark, id } = entry;
-        self.uncount_twin(&key, mark, keyed);
-        let state = State::new(kind, now);
-        match key {
-            PeerKey::Dialled(Endpoint::V4(addr)) => self.v4.insert(Peer::new(addr, state, mark), id, keyed),
-            PeerKey::Dialled(Endpoint::V6(addr)) => {
-                self.more.get_or_insert_default().v6.insert(Peer::new(addr, state, mark), id, keyed);
-            }
-            PeerKey::Web(key) => {
-                let peer = WebPeer::new(key, state, mark.client);
-                self.more.get_or_insert_default().web.insert(peer, None, keyed);
-            }
-        }
-        *self.count(kind) += 1;
-        self.local_peers = self.local_peers.saturating_add(u16::from(key.is_told_locally()));
-    }
-
-    /// Notes another announce of a peer whose record is at `own`.
-    pub(crate) fn refresh(&mut self, own: Spot, entry: Entry, now: Stamp, keyed: &Keyed) {
-        let Entry { key, kind, mark, .. } = entry;
-        let before = self.state(own);
-        if self.identity(own).1 != mark && own.family != Family::Web {
-            // Another client behind the same endpoint: what the old one was, twin or not, is over.
-            self.remove(own, keyed);
-            return self.insert(entry, now, keyed);
-        }
-        if before.is_counted() {
-            *self.count(before.kind()) -= 1;
-        } else {
-            self.uncount_twin(&key, mark, keyed);
-        }
-        match (&mut self.more, own.family) {
-            (Some(more), Family::V6) => refresh_record(&mut more.v6, own.at, (kind, now), keyed),
-            (Some(more), Family::Web) => refresh_record(&mut more.web, own.at, (kind, now), keyed),
-            _ => refresh_record(&mut self.v4, own.at, (kind, now), keyed),
-        }
-        *self.count(kind) += 1;
-    }
-
-    /// Takes a peer out; its twin is counted in its place. Answers where it came from.
-    pub(crate) fn remove(&mut self, spot: Spot, keyed: &Keyed) -> Endpoint {
-        let state = self.state(spot);
-        let (key, mark) = self.identity(spot);
-        match (&mut self.more, spot.family) {
-            (Some(more), Family::V6) => drop(more.v6.remove(spot.at, keyed)),
-            (Some(more), Family::Web) => drop(more.web.remove(spot.at, keyed)),
-            _ => drop(self.v4.remove(spot.at, keyed)),
-        }
-        if self.more.as_ref().is_some_and(|more| more.v6.len() + more.web.len() == 0) {
-            self.more = None;
-        }
-        if key.is_told_locally() && self.local_peers < u16::MAX {
-            self.local_peers -= 1;
-        }
-        if state.is_counted() {
-            *self.count(state.kind()) -= 1;
-            self.count_twin(&key, mark, keyed);
-        }
-        *key.source()
-    }
-
-    /// Takes out the peer that announced least recently: exactly in a small swarm; in a large one the oldest of
-    /// a random sample, which on average is older than 98 of 100 peers.
-    pub(crate) fn evict(&mut self, now: Stamp, rng: &mut fastrand::Rng, keyed: &Keyed) -> Endpoint {
-        let len = self.len();
-        let age = |number: &usize| self.state(self.spot(*number)).stamp().age(now);
-        let oldest = if len <= 2 * EVICTION_SAMPLE {
-            (0..len).max_by_key(age)
-        } else {
-            (0..EVICTION_SAMPLE).map(|_| rng.usize(..len)).max_by_key(age)
-        };
-        self.remove(self.spot(oldest.unwrap_or_default()), keyed)
+        let more = self.more.as_ref().map_or(0, |more| more.v4.len() + more.v6.len() + more.web.len());
+        self.v4.len() + more
     }
 
     fn count(&mut self, kind: Kind) -> &mut u32 {
@@ -309,46 +166,270 @@ impl Swarm {
             Kind::Partial => &mut self.stats.partial,
         }
     }
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn v4(self) -> List<'a, Peer<6>> {
+        match &self.swarm.more {
+            Some(more) if self.swarm.v4.len() == 0 => more.v4.list(self.keyed),
+            _ => List::plain(self.few.get(self.swarm.v4), self.keyed),
+        }
+    }
+
+    pub(crate) fn v6(self) -> List<'a, Peer<18>> {
+        self.swarm.more.as_ref().map_or(List::plain(&[], self.keyed), |more| more.v6.list(self.keyed))
+    }
+
+    pub(crate) fn web(self) -> List<'a, WebPeer> {
+        self.swarm.more.as_ref().map_or(List::plain(&[], self.keyed), |more| more.web.list(self.keyed))
+    }
+
+    /// Records of one family.
+    pub(crate) fn family_len(self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4().len(),
+            Family::V6 => self.v6().len(),
+            Family::Web => self.web().len(),
+        }
+    }
+
+    /// Records of seeders of one family.
+    pub(crate) fn family_seeders(self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4().seeders(),
+            Family::V6 => self.v6().seeders(),
+            Family::Web => self.web().seeders(),
+        }
+    }
+
+    /// Record number `number` of all, for those who walk over them.
+    pub(crate) fn spot(self, number: usize) -> Spot {
+        let v4_len = self.v4().len();
+        let dialled_len = v4_len + self.v6().len();
+        match number {
+            _ if number < v4_len => Spot { family: Family::V4, at: number },
+            _ if number < dialled_len => Spot { family: Family::V6, at: number - v4_len },
+            _ => Spot { family: Family::Web, at: number - dialled_len },
+        }
+    }
+
+    /// What a record says of its peer.
+    pub(crate) fn state(self, spot: Spot) -> State {
+        match spot.family {
+            Family::V4 => self.v4().records()[spot.at].state(),
+            Family::V6 => self.v6().records()[spot.at].state(),
+            Family::Web => self.web().records()[spot.at].state(),
+        }
+    }
+
+    /// Whose record it is, and with which software.
+    pub(crate) fn identity(self, spot: Spot) -> (PeerKey, Mark) {
+        match spot.family {
+            Family::V4 => dialled(&self.v4().records()[spot.at]),
+            Family::V6 => dialled(&self.v6().records()[spot.at]),
+            Family::Web => browser(&self.web().records()[spot.at]),
+        }
+    }
+
+    /// Finds the caller's record and its twin.
+    pub(crate) fn recognise(self, key: &PeerKey, mark: Mark) -> Known {
+        let spot = |family| move |at| Spot { family, at };
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => Known {
+                own: self.v4().find(addr).map(spot(Family::V4)),
+                twin: self.v6().find_any_twin(&Twin { mark, port: [addr[4], addr[5]] }).map(spot(Family::V6)),
+            },
+            PeerKey::Dialled(Endpoint::V6(addr)) => Known {
+                own: self.v6().find(addr).map(spot(Family::V6)),
+                twin: self
+                    .v4()
+                    .find_any_twin(&Twin { mark, port: [addr[16], addr[17]] })
+                    .map(spot(Family::V4)),
+            },
+            PeerKey::Web(key) => {
+                let own = self.web().find(key);
+                let twin = [true, false]
+                    .into_iter()
+                    .filter_map(|counted| self.web().find_twin(&key.peer_id, counted))
+                    .find(|at| Some(*at) != own);
+                Known { own: own.map(spot(Family::Web)), twin: twin.map(spot(Family::Web)) }
+            }
+        }
+    }
+
+    /// Peers from the same source, counted up to `max`.
+    pub(crate) fn count_source(self, key: &PeerKey, max: usize) -> usize {
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => self.v4().count_source(addr, max),
+            PeerKey::Dialled(Endpoint::V6(addr)) => self.v6().count_source(addr, max),
+            PeerKey::Web(key) => self.web().count_source(key, max),
+        }
+    }
+}
+
+impl Edit<'_> {
+    pub(crate) fn view(&self) -> View<'_> {
+        View { swarm: self.swarm, few: self.few, keyed: self.keyed }
+    }
+
+    /// Adds a peer that is not there yet.
+    pub(crate) fn insert(&mut self, entry: Entry, now: Stamp) {
+        let Entry { key, kind, mark, id } = entry;
+        self.uncount_twin(&key, mark);
+        let state = State::new(kind, now);
+        match key {
+            PeerKey::Dialled(Endpoint::V4(addr)) => self.insert_v4(Peer::new(addr, state, mark), id),
+            PeerKey::Dialled(Endpoint::V6(addr)) => {
+                let column = &mut self.swarm.more.get_or_insert_default().v6;
+                Indexed { column, keyed: self.keyed }.insert(Peer::new(addr, state, mark), id);
+            }
+            PeerKey::Web(key) => {
+                let column = &mut self.swarm.more.get_or_insert_default().web;
+                Indexed { column, keyed: self.keyed }.insert(WebPeer::new(key, state, mark.client), None);
+            }
+        }
+        *self.swarm.count(kind) += 1;
+        self.swarm.local_peers = self.swarm.local_peers.saturating_add(u16::from(key.is_told_locally()));
+    }
+
+    /// Notes another announce of a peer whose record is at `own`.
+    pub(crate) fn refresh(&mut self, own: Spot, entry: Entry, now: Stamp) {
+        let Entry { key, kind, mark, .. } = entry;
+        let before = self.view().state(own);
+        if own.family != Family::Web && self.view().identity(own).1 != mark {
+            // Another client behind the same endpoint: what the old one was, twin or not, is over.
+            self.remove(own);
+            return self.insert(entry, now);
+        }
+        if before.is_counted() {
+            *self.swarm.count(before.kind()) -= 1;
+        } else {
+            self.uncount_twin(&key, mark);
+        }
+        let Spot { family, at } = own;
+        match (&mut self.swarm.more, family) {
+            (Some(more), Family::V6) => {
+                Indexed { column: &mut more.v6, keyed: self.keyed }.renew(at, kind, now);
+            }
+            (Some(more), Family::Web) => {
+                Indexed { column: &mut more.web, keyed: self.keyed }.renew(at, kind, now);
+            }
+            (Some(more), _) if self.swarm.v4.len() == 0 => {
+                Indexed { column: &mut more.v4, keyed: self.keyed }.renew(at, kind, now);
+            }
+            _ => self.few.get_mut(self.swarm.v4).renew(at, kind, now),
+        }
+        *self.swarm.count(kind) += 1;
+    }
+
+    /// Takes a peer out; its twin is counted in its place. Answers where it came from.
+    pub(crate) fn remove(&mut self, spot: Spot) -> Endpoint {
+        let state = self.view().state(spot);
+        let (key, mark) = self.view().identity(spot);
+        match (&mut self.swarm.more, spot.family) {
+            (Some(more), Family::V6) => Indexed { column: &mut more.v6, keyed: self.keyed }.remove(spot.at),
+            (Some(more), Family::Web) => Indexed { column: &mut more.web, keyed: self.keyed }.remove(spot.at),
+            _ => self.remove_v4(spot.at),
+        }
+        let is_bare = |more: &More| more.v4.len() + more.v6.len() + more.web.len() == 0;
+        if self.swarm.more.as_deref().is_some_and(is_bare) {
+            self.swarm.more = None;
+        }
+        if key.is_told_locally() && self.swarm.local_peers < u16::MAX {
+            self.swarm.local_peers -= 1;
+        }
+        if state.is_counted() {
+            *self.swarm.count(state.kind()) -= 1;
+            self.count_twin(&key, mark);
+        }
+        *key.source()
+    }
+
+    /// Takes out the peer that announced least recently: exactly in a small swarm; in a large one the oldest of
+    /// a random sample, which on average is older than 98 of 100 peers.
+    pub(crate) fn evict(&mut self, now: Stamp, rng: &mut fastrand::Rng) -> Endpoint {
+        let (len, view) = (self.swarm.len(), self.view());
+        let age = |number: &usize| view.state(view.spot(*number)).stamp().age(now);
+        let oldest = if len <= 2 * EVICTION_SAMPLE {
+            (0..len).max_by_key(age)
+        } else {
+            (0..EVICTION_SAMPLE).map(|_| rng.usize(..len)).max_by_key(age)
+        };
+        let spot = view.spot(oldest.unwrap_or_default());
+        self.remove(spot)
+    }
+
+    /// Few peers are kept among the few of other swarms; many, or those with ids, in a column of their own.
+    fn insert_v4(&mut self, peer: Peer<6>, id: Option<PeerId>) {
+        let block = self.swarm.v4;
+        let is_few = self.swarm.more.as_ref().is_none_or(|more| more.v4.len() == 0);
+        if is_few && block.len() < FEW_MAX && id.is_none() {
+            self.swarm.v4 = self.few.push(block, peer, self.number);
+            return self.few.get_mut(self.swarm.v4).settle_last();
+        }
+        let column = &mut self.swarm.more.get_or_insert_default().v4;
+        let mut column = Indexed { column, keyed: self.keyed };
+        // In their order: seeders are first already.
+        self.few.get(block).iter().for_each(|peer| column.insert(*peer, None));
+        column.insert(peer, id);
+        self.few.free(block);
+        self.swarm.v4 = Block::default();
+    }
+
+    fn remove_v4(&mut self, at: usize) {
+        match &mut self.swarm.more {
+            Some(more) if self.swarm.v4.len() == 0 => {
+                Indexed { column: &mut more.v4, keyed: self.keyed }.remove(at);
+                if more.v4.len() <= FEW_AGAIN && !more.v4.has_ids() {
+                    self.swarm.v4 = self.few.put(more.v4.list(self.keyed).records(), self.number);
+                    more.v4 = Column::default();
+                }
+            }
+            _ => {
+                self.few.get_mut(self.swarm.v4).bring_to_end(at);
+                self.swarm.v4 = self.few.pop(self.swarm.v4, self.number);
+            }
+        }
+    }
 
     /// The announcing record of `key` is about to be counted: a counted twin no longer is.
-    fn uncount_twin(&mut self, key: &PeerKey, mark: Mark, keyed: &Keyed) {
-        if let Some(kind) = self.flip_twin(key, mark, true, keyed) {
-            *self.count(kind) -= 1;
+    fn uncount_twin(&mut self, key: &PeerKey, mark: Mark) {
+        if let Some(kind) = self.flip_twin(key, mark, true) {
+            *self.swarm.count(kind) -= 1;
         }
     }
 
     /// The counted record of `key` is gone: its twin takes over.
-    fn count_twin(&mut self, key: &PeerKey, mark: Mark, keyed: &Keyed) {
-        if let Some(kind) = self.flip_twin(key, mark, false, keyed) {
-            *self.count(kind) += 1;
+    fn count_twin(&mut self, key: &PeerKey, mark: Mark) {
+        if let Some(kind) = self.flip_twin(key, mark, false) {
+            *self.swarm.count(kind) += 1;
         }
     }
 
     /// Finds a twin that is or is not counted, turns that round and answers its kind.
-    fn flip_twin(&mut self, key: &PeerKey, mark: Mark, counted: bool, keyed: &Keyed) -> Option<Kind> {
-        match key {
-            PeerKey::Dialled(endpoint) => {
-                let twin = Twin { mark, port: endpoint.port().to_be_bytes() };
-                match endpoint {
-                    Endpoint::V4(_) => flip(&mut self.more.as_mut()?.v6, &twin, counted, keyed),
-                    Endpoint::V6(_) => flip(&mut self.v4, &twin, counted, keyed),
+    fn flip_twin(&mut self, key: &PeerKey, mark: Mark, counted: bool) -> Option<Kind> {
+        let view = self.view();
+        let twin = |endpoint: &Endpoint| Twin { mark, port: endpoint.port().to_be_bytes() };
+        let state = match key {
+            PeerKey::Dialled(endpoint @ Endpoint::V4(_)) => {
+                let at = view.v6().find_twin(&twin(endpoint), counted)?;
+                self.swarm.more.as_mut()?.v6.state_mut(at)
+            }
+            PeerKey::Dialled(endpoint @ Endpoint::V6(_)) => {
+                let at = view.v4().find_twin(&twin(endpoint), counted)?;
+                match &mut self.swarm.more {
+                    Some(more) if self.swarm.v4.len() == 0 => more.v4.state_mut(at),
+                    _ => self.few.get_mut(self.swarm.v4)[at].state_mut(),
                 }
             }
-            PeerKey::Web(key) => flip(&mut self.more.as_mut()?.web, &key.peer_id, counted, keyed),
-        }
+            PeerKey::Web(key) => {
+                let at = view.web().find_twin(&key.peer_id, counted)?;
+                self.swarm.more.as_mut()?.web.state_mut(at)
+            }
+        };
+        state.set_counted(!counted);
+        Some(state.kind())
     }
-}
-
-fn flip<R: Record>(column: &mut Column<R>, twin: &R::Twin, counted: bool, keyed: &Keyed) -> Option<Kind> {
-    let at = column.find_twin(twin, counted, keyed)?;
-    column.set_counted(at, !counted);
-    Some(column.peers()[at].state().kind())
-}
-
-/// Refreshes a record and makes it the counted one.
-fn refresh_record<R: Record>(column: &mut Column<R>, own: usize, (kind, now): (Kind, Stamp), keyed: &Keyed) {
-    let at = column.refresh(own, kind, now, keyed);
-    column.set_counted(at, true);
 }
 
 fn dialled<const N: usize>(peer: &Peer<N>) -> (PeerKey, Mark) {

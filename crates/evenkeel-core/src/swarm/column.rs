@@ -1,6 +1,6 @@
 //! The peers of one swarm that are reached in one way: a list of equal records, seeders first.
 //!
-//! Up to [`FEW_MAX`] peers are found by a linear scan, which at this size beats any table; above it, by an
+//! Up to [`SCANNED_MAX`] peers are found by a linear scan, which at this size beats any table; above it, by an
 //! index. Positions are not stable: whatever moves a record keeps the index true.
 
 use evenkeel_wire::{Endpoint, PeerId};
@@ -10,14 +10,13 @@ use thin_vec::ThinVec;
 use super::peers::{Kind, State};
 use crate::addresses::source;
 use crate::keyed::Keyed;
-use crate::prefetch;
 use crate::scope::Scope;
 use crate::time::Stamp;
 
 /// Largest column without an index.
-const FEW_MAX: usize = 128;
+const SCANNED_MAX: usize = 128;
 /// An index is dropped only well below that, so that a column at the edge does not rebuild it all the time.
-const FEW_AGAIN: usize = 96;
+const SCANNED_AGAIN: usize = 96;
 
 /// What a column must know of its records.
 pub(crate) trait Record: Copy {
@@ -46,7 +45,7 @@ pub(crate) struct Column<R> {
 }
 
 #[derive(Default)]
-struct More {
+pub(crate) struct More {
     index: Option<Index>,
     /// Parallel to `peers` when ids are kept (a setting that holds from start to end), else empty.
     ids: Vec<PeerId>,
@@ -69,165 +68,236 @@ struct Index {
     by_twin: HashTable<u32>,
 }
 
-impl<R: Record> Column<R> {
-    pub(crate) fn len(&self) -> usize {
-        self.peers.len()
+/// Records to be read: those of a column, or of a block among others.
+#[derive(Clone, Copy)]
+pub(crate) struct List<'a, R> {
+    records: &'a [R],
+    more: Option<&'a More>,
+    keyed: &'a Keyed,
+}
+
+impl<'a, R: Record> List<'a, R> {
+    /// Records that nothing else is known of.
+    pub(crate) fn plain(records: &'a [R], keyed: &'a Keyed) -> Self {
+        Self { records, more: None, keyed }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn records(self) -> &'a [R] {
+        self.records
     }
 
     /// How many of the records are seeders: the first ones. Looked for, since few ask and every swarm would pay.
-    pub(crate) fn seeders(&self) -> usize {
-        self.peers.partition_point(|peer| peer.state().kind() == Kind::Seeder)
+    pub(crate) fn seeders(self) -> usize {
+        seeders(self.records)
     }
 
-    /// Where the records are, as a hint for the processor.
-    pub(crate) fn prefetch(&self) {
-        prefetch::lines(self.peers.as_ptr(), 2);
-    }
-
-    fn index(&self) -> Option<&Index> {
-        self.more.as_ref()?.index.as_ref()
-    }
-
-    pub(crate) fn peers(&self) -> &[R] {
-        &self.peers
-    }
-
-    pub(crate) fn id(&self, at: usize) -> Option<PeerId> {
-        self.more.as_ref()?.ids.get(at).copied()
+    pub(crate) fn id(self, at: usize) -> Option<PeerId> {
+        self.more?.ids.get(at).copied()
     }
 
     /// Where a record is.
-    pub(crate) fn find(&self, key: &R::Key, keyed: &Keyed) -> Option<usize> {
+    pub(crate) fn find(self, key: &R::Key) -> Option<usize> {
         match self.index() {
-            None => self.peers.iter().position(|peer| peer.key() == *key),
+            None => self.records.iter().position(|peer| peer.key() == *key),
             Some(index) => index
                 .by_key
-                .find(R::key_hash(key, keyed), |at| self.peers[*at as usize].key() == *key)
+                .find(R::key_hash(key, self.keyed), |at| self.records[*at as usize].key() == *key)
                 .map(|at| *at as usize),
         }
     }
 
     /// Where a record of a client is, counted or not as asked.
-    pub(crate) fn find_twin(&self, twin: &R::Twin, counted: bool, keyed: &Keyed) -> Option<usize> {
+    pub(crate) fn find_twin(self, twin: &R::Twin, counted: bool) -> Option<usize> {
         let is_twin = |peer: &R| peer.twin() == *twin && peer.state().is_counted() == counted;
         match self.index() {
-            None => self.peers.iter().position(is_twin),
+            None => self.records.iter().position(is_twin),
             Some(index) => index
                 .by_twin
-                .find(R::twin_hash(twin, keyed), |at| is_twin(&self.peers[*at as usize]))
+                .find(R::twin_hash(twin, self.keyed), |at| is_twin(&self.records[*at as usize]))
                 .map(|at| *at as usize),
         }
     }
 
     /// Where a record of a client is; rather the counted one.
-    pub(crate) fn find_any_twin(&self, twin: &R::Twin, keyed: &Keyed) -> Option<usize> {
-        self.find_twin(twin, true, keyed).or_else(|| self.find_twin(twin, false, keyed))
+    pub(crate) fn find_any_twin(self, twin: &R::Twin) -> Option<usize> {
+        self.find_twin(twin, true).or_else(|| self.find_twin(twin, false))
     }
 
     /// Records of the same source as `key` (IPv4 address, IPv6 /64), counted up to `max`.
-    pub(crate) fn count_source(&self, key: &R::Key, keyed: &Keyed, max: usize) -> usize {
+    pub(crate) fn count_source(self, key: &R::Key, max: usize) -> usize {
         let endpoint = R::source(key);
         let is_same = |peer: &R| source(&R::source(&peer.key())) == source(&endpoint);
         match self.index() {
             // Only global sources share a hash.
             Some(index) if Scope::of(&endpoint) == Scope::Global => index
                 .by_key
-                .iter_hash(R::key_hash(key, keyed))
-                .filter(|at| is_same(&self.peers[**at as usize]))
+                .iter_hash(R::key_hash(key, self.keyed))
+                .filter(|at| is_same(&self.records[**at as usize]))
                 .take(max)
                 .count(),
-            _ => self.peers.iter().filter(|peer| is_same(peer)).take(max).count(),
+            _ => self.records.iter().filter(|peer| is_same(peer)).take(max).count(),
         }
     }
 
-    /// Adds a record that is not there yet.
-    pub(crate) fn insert(&mut self, peer: R, id: Option<PeerId>, keyed: &Keyed) {
-        if self.peers.len() == self.peers.capacity() {
-            // Growth by a quarter, not by doubling: most swarms are small and stay so.
-            self.peers.reserve_exact(1.max(self.peers.len() / 4));
-        }
-        let seeders = if peer.state().kind() == Kind::Seeder { self.seeders() } else { 0 };
-        let at = self.peers.len();
-        self.peers.push(peer);
-        if let Some(id) = id {
-            self.more.get_or_insert_default().ids.push(id);
-        }
-        if let Some(index) = self.more.as_mut().and_then(|more| more.index.as_mut()) {
-            index.add(&self.peers, at, keyed);
-        } else if self.peers.len() > FEW_MAX {
-            self.more.get_or_insert_default().index = Some(Index::of(&self.peers, keyed));
-        }
-        if peer.state().kind() == Kind::Seeder {
-            self.swap(at, seeders, keyed);
+    fn index(self) -> Option<&'a Index> {
+        self.more?.index.as_ref()
+    }
+}
+
+fn seeders<R: Record>(records: &[R]) -> usize {
+    records.partition_point(|peer| peer.state().kind() == Kind::Seeder)
+}
+
+/// Records whose order is kept: seeders first.
+pub(crate) trait Ordered<R: Record> {
+    fn records(&mut self) -> &mut [R];
+    fn swap(&mut self, a: usize, b: usize);
+
+    /// The last record was just added.
+    fn settle_last(&mut self) {
+        if let [before @ .., last] = self.records()
+            && last.state().kind() == Kind::Seeder
+        {
+            let (to, at) = (seeders(before), before.len());
+            self.swap(at, to);
         }
     }
 
-    /// Takes a record out and answers it.
-    pub(crate) fn remove(&mut self, at: usize, keyed: &Keyed) -> R {
+    /// A record is about to be removed: it becomes the last one.
+    fn bring_to_end(&mut self, at: usize) {
         let mut at = at;
-        if self.peers[at].state().kind() == Kind::Seeder {
-            let last_seeder = self.seeders() - 1;
-            self.swap(at, last_seeder, keyed);
+        if self.records()[at].state().kind() == Kind::Seeder {
+            let last_seeder = seeders(self.records()) - 1;
+            self.swap(at, last_seeder);
             at = last_seeder;
         }
-        let last = self.peers.len() - 1;
-        self.swap(at, last, keyed);
-        if let Some(more) = &mut self.more {
-            if let Some(index) = &mut more.index {
-                index.remove(&self.peers, last, keyed);
-            }
-            more.ids.pop();
-            if last < FEW_AGAIN {
-                more.index = None;
-            }
-            if more.index.is_none() && more.ids.is_empty() {
-                self.more = None;
-            }
-        }
-        let peer = self.peers.swap_remove(last);
-        if self.peers.len() < self.peers.capacity() / 2 {
-            self.shrink();
-        }
-        peer
+        let last = self.records().len() - 1;
+        self.swap(at, last);
     }
 
-    /// Notes an announce of a record that is there; answers where it is now.
-    pub(crate) fn refresh(&mut self, at: usize, kind: Kind, now: Stamp, keyed: &Keyed) -> usize {
-        let was_seeder = self.peers[at].state().kind() == Kind::Seeder;
+    /// Notes another announce of a record, which becomes the counted one; it may have to move.
+    fn renew(&mut self, at: usize, kind: Kind, now: Stamp) {
+        let was_seeder = self.records()[at].state().kind() == Kind::Seeder;
         let to = match (was_seeder, kind == Kind::Seeder) {
-            (false, true) => self.seeders(),
-            (true, false) => self.seeders() - 1,
+            (false, true) => seeders(self.records()),
+            (true, false) => seeders(self.records()) - 1,
             _ => at,
         };
-        self.peers[at].state_mut().set(kind, now);
-        self.swap(at, to, keyed);
-        to
+        let state = self.records()[at].state_mut();
+        state.set(kind, now);
+        state.set_counted(true);
+        self.swap(at, to);
+    }
+}
+
+/// A block: nothing depends on where its records are.
+impl<R: Record> Ordered<R> for &mut [R] {
+    fn records(&mut self) -> &mut [R] {
+        self
     }
 
-    /// Gives back what was kept for more peers. Room for new ones is made again when they come.
-    fn shrink(&mut self) {
-        let mut peers = ThinVec::with_capacity(self.peers.len() + self.peers.len() / 4);
-        peers.append(&mut self.peers);
-        self.peers = peers;
+    fn swap(&mut self, a: usize, b: usize) {
+        <[R]>::swap(self, a, b);
+    }
+}
+
+/// A column with the key of its index.
+pub(crate) struct Indexed<'a, R> {
+    pub(crate) column: &'a mut Column<R>,
+    pub(crate) keyed: &'a Keyed,
+}
+
+impl<R: Record> Ordered<R> for Indexed<'_, R> {
+    fn records(&mut self) -> &mut [R] {
+        &mut self.column.peers
     }
 
-    pub(crate) fn set_counted(&mut self, at: usize, counted: bool) {
-        self.peers[at].state_mut().set_counted(counted);
-    }
-
-    fn swap(&mut self, a: usize, b: usize, keyed: &Keyed) {
+    fn swap(&mut self, a: usize, b: usize) {
         if a == b {
             return;
         }
-        if let Some(more) = &mut self.more {
+        if let Some(more) = &mut self.column.more {
             if let Some(index) = &mut more.index {
-                index.swap(&self.peers, [a, b], keyed);
+                index.swap(&self.column.peers, [a, b], self.keyed);
             }
             if !more.ids.is_empty() {
                 more.ids.swap(a, b);
             }
         }
-        self.peers.swap(a, b);
+        self.column.peers.swap(a, b);
+    }
+}
+
+impl<R: Record> Indexed<'_, R> {
+    /// Adds a record that is not there yet.
+    pub(crate) fn insert(&mut self, peer: R, id: Option<PeerId>) {
+        let Column { peers, more } = self.column;
+        if peers.len() == peers.capacity() {
+            // Growth by a quarter, not by doubling: most columns are small and stay so.
+            peers.reserve_exact(1.max(peers.len() / 4));
+        }
+        let at = peers.len();
+        peers.push(peer);
+        if let Some(id) = id {
+            more.get_or_insert_default().ids.push(id);
+        }
+        if let Some(index) = more.as_mut().and_then(|more| more.index.as_mut()) {
+            index.add(peers, at, self.keyed);
+        } else if peers.len() > SCANNED_MAX {
+            more.get_or_insert_default().index = Some(Index::of(peers, self.keyed));
+        }
+        self.settle_last();
+    }
+
+    /// Takes a record out.
+    pub(crate) fn remove(&mut self, at: usize) {
+        self.bring_to_end(at);
+        let Column { peers, more } = self.column;
+        let last = peers.len() - 1;
+        if let Some(some) = more {
+            if let Some(index) = &mut some.index {
+                index.remove(peers, last, self.keyed);
+            }
+            some.ids.pop();
+            if last < SCANNED_AGAIN {
+                some.index = None;
+            }
+            if some.index.is_none() && some.ids.is_empty() {
+                *more = None;
+            }
+        }
+        peers.pop();
+        if last < peers.capacity() / 2 {
+            // Room for new ones is made again when they come.
+            let mut fewer = ThinVec::with_capacity(last + last / 4);
+            fewer.append(peers);
+            *peers = fewer;
+        }
+    }
+}
+
+impl<R: Record> Column<R> {
+    /// The records, to be read.
+    pub(crate) fn list<'a>(&'a self, keyed: &'a Keyed) -> List<'a, R> {
+        List { records: &self.peers, more: self.more.as_deref(), keyed }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// What a record says of its peer, to be changed in what its place does not depend on.
+    pub(crate) fn state_mut(&mut self, at: usize) -> &mut State {
+        self.peers[at].state_mut()
+    }
+
+    /// Whether ids are kept beside the records.
+    pub(crate) fn has_ids(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.ids.is_empty())
     }
 }
 
