@@ -6,10 +6,6 @@ use clap::Parser;
 use evenkeel::Verdict;
 use evenkeel::args::Args;
 
-/// The system's allocator keeps what a shrinking swarm gives back; this one returns it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Status of a start that was refused, as for a usage error.
 const REFUSED: u8 = 2;
 

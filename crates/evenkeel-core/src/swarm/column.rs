@@ -237,8 +237,8 @@ impl<R: Record> Indexed<'_, R> {
     pub(crate) fn insert(&mut self, peer: R, id: Option<PeerId>) {
         let Column { peers, more } = self.column;
         if peers.len() == peers.capacity() {
-            // Growth by a quarter, not by doubling: most columns are small and stay so.
-            peers.reserve_exact(1.max(peers.len() / 4));
+            // Growth by an eighth, not by doubling: there are many columns, and most have come to rest.
+            peers.reserve_exact(2.max(peers.len() / 8));
         }
         let at = peers.len();
         peers.push(peer);
@@ -273,7 +273,7 @@ impl<R: Record> Indexed<'_, R> {
         peers.pop();
         if last < peers.capacity() / 2 {
             // Room for new ones is made again when they come.
-            let mut fewer = ThinVec::with_capacity(last + last / 4);
+            let mut fewer = ThinVec::with_capacity(last + last / 8);
             fewer.append(peers);
             *peers = fewer;
         }
