@@ -10,9 +10,11 @@ use crate::population::Popularity;
 /// Most torrents of one socket.
 const TORRENTS_MAX: usize = 5;
 
-/// Shares of all sockets: those that last to the end, that never read, that speak for several peers.
-const LASTING: f64 = 0.1;
-const SLOW: f64 = 0.02;
+/// Of those that are open at a time, one in so many lasts to the end: a share of all that come would fill every place
+/// within the hour.
+const LASTING_ONE_IN: u16 = 10;
+/// Shares of all sockets: those that never read, that speak for several peers.
+const SLOW: f64 = 0.005;
 const SHARED: f64 = 0.05;
 
 /// How many times longer than others those live that never read.
@@ -104,6 +106,8 @@ pub(super) struct Draw {
     mean_secs: f64,
     sources: u16,
     next: u32,
+    /// Sockets that may still be drawn to last to the end.
+    lasting_left: u16,
     /// All end by closing, and none is slow: the server is done with them at once.
     pub is_polite: bool,
 }
@@ -117,6 +121,7 @@ impl Draw {
             mean_secs: options.lifetime,
             sources: options.sources,
             next: 0,
+            lasting_left: options.sockets / LASTING_ONE_IN,
             is_polite: true,
         }
     }
@@ -139,10 +144,12 @@ impl Draw {
             End::Silent if self.is_polite => End::Closed,
             end => end,
         };
+        let is_lasting = !self.is_polite && self.lasting_left > 0 && rng.u16(..LASTING_ONE_IN) == 0;
+        self.lasting_left -= u16::from(is_lasting);
         Plan {
             number: self.next,
             source: rng.u16(..self.sources),
-            lasts: (rng.f64() >= LASTING).then(|| Duration::from_secs_f64(drawn.min(86_400.0))),
+            lasts: (!is_lasting).then(|| Duration::from_secs_f64(drawn.min(86_400.0))),
             reads,
             is_shared: rng.f64() < SHARED,
             torrents,
@@ -165,8 +172,13 @@ mod tests {
             assert!(plans.iter().any(|plan| plan.end == end), "{end:?}");
         }
         let count = |is: fn(&Plan) -> bool| plans.iter().filter(|plan| is(plan)).count();
-        assert!((10..100).contains(&count(|plan| !plan.reads)));
-        assert!((100..300).contains(&count(|plan| plan.lasts.is_none())));
+        assert!((2..40).contains(&count(|plan| !plan.reads)));
+        assert!((100..=200).contains(&count(|plan| plan.lasts.is_none())));
+        let later: Vec<_> = (0..20_000).map(|_| draw.plan()).collect();
+        assert!(
+            later.iter().filter(|plan| plan.lasts.is_none()).count() <= 100,
+            "they fill a tenth of the places"
+        );
         assert!(count(|plan| plan.is_shared && plan.torrents.len() > 1) > 10);
         for plan in &plans {
             for slot in 0..plan.torrents.len() {

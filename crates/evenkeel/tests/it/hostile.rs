@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use crate::rig::{Ask, PATIENCE, Way, connect, exchange, start, start_with, udp_announce, wait_for};
+use crate::rig::{
+    Ask, MEMORY_GRAINS_BYTES, PATIENCE, Way, connect, exchange, start, start_with, udp_announce, wait_for,
+};
 
 #[test]
 fn a_megabyte_of_url_is_cut_off() {
@@ -119,7 +121,7 @@ fn a_peer_that_never_reads_does_not_grow_the_program() {
     // Both buffers of the connection fill, and then nothing moves.
     while stream.write_all(pipeline.as_bytes()).is_ok() {}
     let grown = program.metric("evenkeel_memory_bytes") - before;
-    assert!(grown < 8e6, "{grown} bytes");
+    assert!(grown < MEMORY_GRAINS_BYTES, "{grown} bytes");
     assert_eq!(program.get("/health").0, 200);
 }
 
@@ -145,7 +147,7 @@ fn a_million_random_packets_change_nothing() {
     });
     assert_eq!(program.metric("evenkeel_swarms"), 1.0);
     let grown = program.metric("evenkeel_memory_bytes") - before;
-    assert!(grown < 8e6, "{grown} bytes");
+    assert!(grown < MEMORY_GRAINS_BYTES, "{grown} bytes");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rig::{Ask, PATIENCE, Program, Way, start, start_with, wait_for};
+use crate::rig::{Ask, MEMORY_GRAINS_BYTES, PATIENCE, Program, Way, start, start_with, wait_for};
 use crate::websocket::{
     CLOSE, Frame, PING, PONG, TEXT, UPGRADE, WebSocket, announce, answer, binary, frame, offer,
 };
@@ -206,7 +206,7 @@ fn a_socket_that_never_reads_costs_a_bounded_queue_and_then_its_life() {
         assert!(began.elapsed() < 3 * PATIENCE, "nothing is ever lost");
     }
     let grown = program.metric("evenkeel_memory_bytes") - memory;
-    assert!(grown < 4e6, "{grown} bytes");
+    assert!(grown < MEMORY_GRAINS_BYTES, "{grown} bytes");
     // Whoever takes nothing for ten seconds is gone, and so is its peer.
     wait_for("the deaf socket to be closed", || (loud.scrape(&TORRENT) == (1, 0, 0)).then_some(()));
 }

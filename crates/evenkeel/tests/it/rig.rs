@@ -14,6 +14,10 @@ use crate::bencode::Value;
 /// How long anything may take that ought to happen at once. Long, for machines that are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What the program's memory may grow by where it must not grow: allocator and system hand it out in grains of some MiB,
+/// and each thread takes its first ones when it first needs them.
+pub(crate) const MEMORY_GRAINS_BYTES: f64 = 16e6;
+
 /// A running program; killed when dropped.
 pub(crate) struct Program {
     child: Child,
