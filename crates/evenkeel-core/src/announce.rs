@@ -91,6 +91,7 @@ impl Shard {
             None if is_listed(reason) => {
                 self.change(at, |swarm, keys| swarm.insert(entry, now, &keys.peer));
                 cx.addresses.add(caller.key.source());
+                self.recorded = self.recorded.wrapping_add(1);
             }
             None => {}
         }
