@@ -22,6 +22,10 @@ generate:
     cargo run -- config init --stdout > evenkeel.example.toml
     INSTA_UPDATE=always cargo test -p evenkeel --test it snapshots
 
+# Writes the baseline of the counted instructions anew: a commit of its own, which says why.
+update-instructions:
+    UPDATE_INSTRUCTIONS=1 cargo bench -p evenkeel-core --bench instructions
+
 # Checks licences, bans and sources of the dependencies (cargo install cargo-deny).
 deny:
     cargo deny check licenses bans sources

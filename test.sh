@@ -2,8 +2,8 @@
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
 # What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
-# iproute2), of Node.js and of Chromium, and, below target/, the Python bindings of libtorrent and the npm packages of
-# WebTorrent. Where it may not install it names what is missing and fails; it skips nothing.
+# iproute2), of Node.js, of Chromium and of valgrind, and, below target/, the Python bindings of libtorrent and the npm
+# packages of WebTorrent. Where it may not install it names what is missing and fails; it skips nothing.
 set -eu
 cd "$(dirname -- "$0")"
 
@@ -12,6 +12,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "installing the clients that the tests drive"
 sh tests/clients/install.sh
 sh tests/webtorrent/install.sh
+sh crates/evenkeel-core/benches/instructions/install.sh
 
 step "formatting and lints"
 cargo fmt --all --check
@@ -22,6 +23,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --locked
 
 step "tests: codecs, core, the real program"
 cargo test --quiet --workspace --locked
+
+step "instructions of a request, counted and compared with the baseline"
+cargo bench --quiet --locked -p evenkeel-core --bench instructions
 
 step "real clients, introduced to each other by the tracker alone; the probe of another tracker"
 cargo build --quiet --release --locked

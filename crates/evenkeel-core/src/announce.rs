@@ -91,6 +91,7 @@ impl Shard {
             None if is_listed(reason) => {
                 self.change(at, |edit| edit.insert(entry, now));
                 cx.addresses.add(caller.key.source());
+                self.recorded = self.recorded.wrapping_add(1);
             }
             None => {}
         }

@@ -104,6 +104,8 @@ pub struct Shard {
     few: Few<Peer<6>>,
     index: Index,
     totals: Totals,
+    /// See [`Shard::recorded`].
+    pub(crate) recorded: u32,
     sweep: Cursor,
 }
 
@@ -143,6 +145,7 @@ impl Shard {
             few: Few::default(),
             index: Index::default(),
             totals: Totals::default(),
+            recorded: 0,
             sweep: Cursor::default(),
         }
     }
@@ -156,6 +159,11 @@ impl Shard {
     /// What the shard holds.
     pub fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// How many peers were new, ever; it goes around at 2^32. An announce that does not change it has made nothing grow.
+    pub fn recorded(&self) -> u32 {
+        self.recorded
     }
 
     /// Counts of a swarm; zeros for one that is not there. Creates nothing.

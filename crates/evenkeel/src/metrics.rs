@@ -134,10 +134,10 @@ impl Sources {
                 ("client_names", "Distinct client names and versions seen", self.node.clients.used().into()),
             ],
         )?;
-        let longest = ConstGauge::new(self.node.longest_sweep_nanos.load(Ordering::Relaxed) as f64 / 1e9);
-        let help = "Longest time that a slice of the sweep held a shard";
+        let longest = ConstGauge::new(self.node.longest_hold_nanos.load(Ordering::Relaxed) as f64 / 1e9);
+        let help = "Longest time that an announce, a slice of the sweep or a census held a shard";
         let unit = Some(&Unit::Seconds);
-        longest.encode(encoder.encode_descriptor("sweep_slice_max", help, unit, MetricType::Gauge)?)?;
+        longest.encode(encoder.encode_descriptor("shard_hold_max", help, unit, MetricType::Gauge)?)?;
         totals(
             encoder,
             &[

@@ -70,6 +70,24 @@ impl Rig {
             Families::Web => Handout::to_sockets(&mut sockets),
             _ => Handout::new(&mut v4[..v4_room], &mut v6[..v6_room]),
         };
+        let outcome = self.announce_into(&mut out, key, client, ask);
+        let (v4_bytes, v6_bytes) = (out.v4_bytes(), out.v6_bytes());
+        if families == Families::Web {
+            return (outcome, sockets.into_iter().map(Told::Introduce).collect());
+        }
+        let v4 = v4[..v4_bytes].as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
+        let v6 = v6[..v6_bytes].as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
+        (outcome, v4.chain(v6).map(Told::Dial).collect())
+    }
+
+    /// Announces as the program does: nothing here takes memory, and peers go where the caller wants them.
+    pub(crate) fn announce_into(
+        &mut self,
+        out: &mut Handout<'_>,
+        key: impl Into<PeerKey>,
+        client: u16,
+        ask: &Announce,
+    ) -> Outcome {
         let caller = Caller { key: key.into(), client, place: self.keys.place(&ask.info_hash) };
         let mut cx = Cx {
             now: self.now,
@@ -79,14 +97,7 @@ impl Rig {
             store_is_full: self.store_is_full,
             scratch: &mut self.scratch,
         };
-        let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
-        let (v4_bytes, v6_bytes) = (out.v4_bytes(), out.v6_bytes());
-        if families == Families::Web {
-            return (outcome, sockets.into_iter().map(Told::Introduce).collect());
-        }
-        let v4 = v4[..v4_bytes].as_chunks::<6>().0.iter().map(|bytes| Endpoint::V4(*bytes));
-        let v6 = v6[..v6_bytes].as_chunks::<18>().0.iter().map(|bytes| Endpoint::V6(*bytes));
-        (outcome, v4.chain(v6).map(Told::Dial).collect())
+        self.shard.announce(&mut cx, &caller, ask, out)
     }
 
     pub(crate) fn sweep(&mut self, budget: usize) -> Swept {

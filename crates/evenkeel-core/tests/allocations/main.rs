@@ -1,0 +1,220 @@
+//! An announce of a known peer takes no memory from the heap, nor does a scrape; a new peer takes some only when what
+//! it is put into is full. Counted by the allocator, in a program of its own: there can be one for each program.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use evenkeel_core::{Handout, Ids, SocketId};
+use evenkeel_wire::{Event, PeerId};
+
+use crowd::{fill, peer, torrent, update};
+use rig::{Families, Rig};
+
+mod crowd;
+#[expect(dead_code, reason = "shared with the tests in `core`, which need more of it")]
+#[path = "../core/rig.rs"]
+mod rig;
+
+/// The allocator of the system, counting how often a thread asks it for memory.
+struct Counting;
+
+thread_local! {
+    // Tests run side by side: each counts what its own thread does.
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+fn note() {
+    TAKEN.with(|taken| taken.set(taken.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged. Counting touches a cell that needs neither memory from
+// the heap nor a destructor, so that it cannot come back here, nor at the end of a thread find the cell gone.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: what the caller promised us, we promise the system.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: what the caller promised us, we promise the system.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note();
+        // SAFETY: what the caller promised us, we promise the system; `pointer` came from there.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: what the caller promised us, we promise the system; `pointer` came from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often `run` takes memory, or more of it.
+fn allocations<R>(run: impl FnOnce() -> R) -> usize {
+    let before = TAKEN.get();
+    let result = run();
+    let taken = TAKEN.get() - before;
+    drop(result);
+    taken
+}
+
+/// A thread's buffers, used again for each announce.
+struct Buffers {
+    v4: [u8; 200 * 6],
+    v6: [u8; 66 * 18],
+    sockets: Vec<SocketId>,
+    ids: Ids,
+    /// Peers that were handed out, to see that some were.
+    told: usize,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        let room = Vec::<PeerId>::with_capacity;
+        let ids = Ids { v4: room(200), v6: room(200) };
+        Self { v4: [0; 200 * 6], v6: [0; 66 * 18], sockets: Vec::with_capacity(200), ids, told: 0 }
+    }
+
+    fn handout(&mut self, families: Families) -> Handout<'_> {
+        match families {
+            Families::V4 => Handout::new(&mut self.v4, &mut []),
+            Families::V6 => Handout::new(&mut [], &mut self.v6),
+            Families::Both => Handout::new(&mut self.v4, &mut self.v6).with_ids(&mut self.ids),
+            Families::Web => Handout::to_sockets(&mut self.sockets),
+        }
+    }
+}
+
+/// Announces peer `number` of torrent 1 and answers how often that took memory.
+fn announce(rig: &mut Rig, buffers: &mut Buffers, number: u32, families: Families, event: Event) -> usize {
+    let mut ask = update(torrent(1), number);
+    ask.event = event;
+    ask.numwant = Some(200);
+    if event == Event::Completed {
+        ask.left = Some(0);
+    }
+    let mut out = buffers.handout(families);
+    let key = peer(number, families);
+    let taken = allocations(|| assert!(rig.announce_into(&mut out, key, 7, &ask).answer.is_ok()));
+    let dialled = out.v4_bytes() / 6 + out.v6_bytes() / 18;
+    buffers.told += if families == Families::Web { buffers.sockets.len() } else { dialled };
+    taken
+}
+
+/// Sizes on either side of where a column gets an index and of where a draw becomes another one.
+const SIZES: [u32; 6] = [1, 5, 128, 129, 1_000, 10_000];
+
+const FAMILIES: [Families; 3] = [Families::V4, Families::V6, Families::Web];
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(allocations(|| std::hint::black_box(Box::new(1))), 1);
+    let mut list: Vec<u8> = Vec::new();
+    assert_eq!(allocations(|| list.reserve_exact(std::hint::black_box(100))), 1);
+    assert_eq!(allocations(|| list.reserve_exact(std::hint::black_box(1_000))), 1, "more of it");
+    assert_eq!(allocations(|| drop(list)), 0);
+}
+
+#[test]
+fn a_known_peer_takes_no_memory() {
+    for (size, families) in SIZES.into_iter().flat_map(|size| FAMILIES.map(|families| (size, families))) {
+        let mut buffers = Buffers::new();
+        let mut rig = Rig::new(1);
+        fill(&mut rig, torrent(1), 0..size, families);
+        for event in [Event::Started, Event::Update, Event::Paused, Event::Completed, Event::Update] {
+            for number in (0..size).step_by(1 + size as usize / 100) {
+                let taken = announce(&mut rig, &mut buffers, number, families, event);
+                assert_eq!(taken, 0, "one of {size}, {event:?}: {:?}", peer(number, families));
+            }
+        }
+        assert!(size == 1 || buffers.told > 0, "peers are handed out");
+    }
+}
+
+#[test]
+fn a_known_peer_of_two_families_takes_no_memory_with_ids_neither() {
+    let mut buffers = Buffers::new();
+    for size in SIZES {
+        let mut rig = Rig::new(2);
+        rig.rules.keep_peer_ids = true;
+        for families in [Families::V4, Families::V6] {
+            fill(&mut rig, torrent(1), 0..size, families);
+        }
+        for number in (0..size).step_by(1 + size as usize / 100) {
+            // `Both` is the IPv4 address of a peer that has an IPv6 address too and is told of both.
+            let taken = announce(&mut rig, &mut buffers, number, Families::Both, Event::Update);
+            assert_eq!(taken, 0, "peer {number} of {size}");
+            assert!(size == 1 || !buffers.ids.v4.is_empty(), "ids are handed out");
+        }
+    }
+}
+
+#[test]
+fn a_scrape_takes_no_memory() {
+    let mut rig = Rig::new(3);
+    for number in 0..74 {
+        fill(&mut rig, torrent(number), 0..number, Families::V4);
+    }
+    let taken = allocations(|| (0..80).map(|number| rig.shard.scrape(&torrent(number)).seeders).sum::<u32>());
+    assert_eq!(taken, 0);
+}
+
+#[test]
+fn a_sweep_that_forgets_nobody_takes_no_memory() {
+    let mut rig = Rig::new(4);
+    for families in FAMILIES {
+        fill(&mut rig, torrent(1), 0..1_000, families);
+    }
+    assert_eq!(allocations(|| while !rig.sweep(100).finished {}), 0);
+}
+
+/// A column grows by a quarter, so that twenty thousand peers make it grow some forty times; its two tables double.
+#[test]
+fn a_new_peer_takes_memory_only_when_there_is_no_room() {
+    const PEERS: u32 = 20_000;
+    for families in FAMILIES {
+        let mut rig = Rig::new(5);
+        let mut buffers = Buffers::new();
+        let (mut room, mut growths) = (0, 0);
+        let mut taken = 0;
+        for number in 0..PEERS {
+            if number == room {
+                room += 1.max(room / 4);
+                growths += 1;
+            }
+            taken += announce(&mut rig, &mut buffers, number, families, Event::Started);
+        }
+        // From 4 buckets to 2^15 for each table; the swarm itself, its place, two boxes.
+        let tables = 2 * (PEERS.ilog2() as usize + 1);
+        assert!(taken >= growths, "{taken} times, and {growths} are needed: something is not counted");
+        assert!(
+            taken <= growths + tables + 4,
+            "{taken} times; {growths} times the column, {tables} its tables"
+        );
+    }
+}
+
+#[test]
+fn a_new_torrent_takes_memory_for_its_peer_and_now_and_then_for_its_place() {
+    const TORRENTS: u32 = 10_000;
+    let mut rig = Rig::new(6);
+    let mut taken = 0;
+    for number in 0..TORRENTS {
+        let ask = update(torrent(number), 1);
+        let mut nobody = Handout::new(&mut [], &mut []);
+        taken += allocations(|| rig.announce_into(&mut nobody, peer(number, Families::V4), 7, &ask).reason);
+    }
+    // The vector of swarms grows by an eighth: 80 times; the slots double: 12 times.
+    let least = TORRENTS as usize;
+    assert!((least..=least + 100).contains(&taken), "{taken}");
+}
