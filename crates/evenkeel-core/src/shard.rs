@@ -331,6 +331,9 @@ impl Shard {
     }
 }
 
+/// To take a record out costs as much as to look at so many more.
+const REMOVED_COSTS: usize = 20;
+
 /// Looks at up to `budget` records from `from` on. Answers where to go on (`None`: the swarm is done), how many
 /// were looked at, how many expired.
 fn sweep_swarm(
@@ -342,7 +345,7 @@ fn sweep_swarm(
 ) -> (Option<usize>, usize, u32) {
     let (mut record, mut looked, mut expired) = (from, 0, 0);
     while record < edit.swarm.len() {
-        if looked == budget {
+        if looked >= budget {
             return (Some(record), looked, expired);
         }
         looked += 1;
@@ -351,6 +354,7 @@ fn sweep_swarm(
             let gone = edit.remove(spot);
             addresses.remove(&gone);
             expired += 1;
+            looked += REMOVED_COSTS;
             edit.swarm.empty_since = now;
         } else {
             record += 1;

@@ -62,10 +62,40 @@ impl<R> Default for Column<R> {
 const SAME_TWIN_MAX: usize = 16;
 
 /// Where records are, for columns too long to scan.
-#[derive(Default)]
 struct Index {
-    by_key: HashTable<u32>,
-    by_twin: HashTable<u32>,
+    by_key: Table,
+    by_twin: Table,
+}
+
+/// A hash table that grows in steps that nobody has to wait for. One table of a million places takes tens of
+/// milliseconds to double, and the shard is held meanwhile; in [`PARTS`] parts, each doubles by itself.
+struct Table(Box<[HashTable<u32>]>);
+
+/// Parts of a table of more than [`WHOLE_MAX`] places; smaller ones are whole. A power of two.
+const PARTS: usize = 256;
+/// A column of more is indexed in parts. To change over, all of it is indexed anew, in a third of a millisecond.
+const WHOLE_MAX: usize = 4096;
+/// A column of less is indexed whole again.
+const WHOLE_AGAIN: usize = 2048;
+
+impl Table {
+    fn new(parts: usize) -> Self {
+        Self((0..parts).map(|_| HashTable::new()).collect())
+    }
+
+    /// Middle bits: a part takes its bucket from the low ones and its tag from the high ones.
+    fn part(&self, hash: u64) -> &HashTable<u32> {
+        &self.0[part_of(hash, self.0.len())]
+    }
+
+    fn part_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
+        let part = part_of(hash, self.0.len());
+        &mut self.0[part]
+    }
+}
+
+fn part_of(hash: u64, parts: usize) -> usize {
+    usize::try_from(hash >> 40 & 0xFFFF).unwrap_or_default() & (parts - 1)
 }
 
 /// Records to be read: those of a column, or of a block among others.
@@ -103,10 +133,11 @@ impl<'a, R: Record> List<'a, R> {
     pub(crate) fn find(self, key: &R::Key) -> Option<usize> {
         match self.index() {
             None => self.records.iter().position(|peer| peer.key() == *key),
-            Some(index) => index
-                .by_key
-                .find(R::key_hash(key, self.keyed), |at| self.records[*at as usize].key() == *key)
-                .map(|at| *at as usize),
+            Some(index) => {
+                let hash = R::key_hash(key, self.keyed);
+                let found = index.by_key.part(hash).find(hash, |at| self.records[*at as usize].key() == *key);
+                found.map(|at| *at as usize)
+            }
         }
     }
 
@@ -115,10 +146,11 @@ impl<'a, R: Record> List<'a, R> {
         let is_twin = |peer: &R| peer.twin() == *twin && peer.state().is_counted() == counted;
         match self.index() {
             None => self.records.iter().position(is_twin),
-            Some(index) => index
-                .by_twin
-                .find(R::twin_hash(twin, self.keyed), |at| is_twin(&self.records[*at as usize]))
-                .map(|at| *at as usize),
+            Some(index) => {
+                let hash = R::twin_hash(twin, self.keyed);
+                let found = index.by_twin.part(hash).find(hash, |at| is_twin(&self.records[*at as usize]));
+                found.map(|at| *at as usize)
+            }
         }
     }
 
@@ -133,12 +165,11 @@ impl<'a, R: Record> List<'a, R> {
         let is_same = |peer: &R| source(&R::source(&peer.key())) == source(&endpoint);
         match self.index() {
             // Only global sources share a hash.
-            Some(index) if Scope::of(&endpoint) == Scope::Global => index
-                .by_key
-                .iter_hash(R::key_hash(key, self.keyed))
-                .filter(|at| is_same(&self.records[**at as usize]))
-                .take(max)
-                .count(),
+            Some(index) if Scope::of(&endpoint) == Scope::Global => {
+                let hash = R::key_hash(key, self.keyed);
+                let same_hash = index.by_key.part(hash).iter_hash(hash);
+                same_hash.filter(|at| is_same(&self.records[**at as usize])).take(max).count()
+            }
             _ => self.records.iter().filter(|peer| is_same(peer)).take(max).count(),
         }
     }
@@ -245,10 +276,15 @@ impl<R: Record> Indexed<'_, R> {
         if let Some(id) = id {
             more.get_or_insert_default().ids.push(id);
         }
-        if let Some(index) = more.as_mut().and_then(|more| more.index.as_mut()) {
-            index.add(peers, at, self.keyed);
-        } else if peers.len() > SCANNED_MAX {
-            more.get_or_insert_default().index = Some(Index::of(peers, self.keyed));
+        match more.as_mut().and_then(|more| more.index.as_mut()) {
+            Some(index) if index.is_whole() && peers.len() > WHOLE_MAX => {
+                *index = Index::of(peers, self.keyed);
+            }
+            Some(index) => index.add(peers, at, self.keyed),
+            None if peers.len() > SCANNED_MAX => {
+                more.get_or_insert_default().index = Some(Index::of(peers, self.keyed));
+            }
+            None => {}
         }
         self.settle_last();
     }
@@ -271,6 +307,12 @@ impl<R: Record> Indexed<'_, R> {
             }
         }
         peers.pop();
+        if let Some(index) = more.as_mut().and_then(|more| more.index.as_mut())
+            && !index.is_whole()
+            && last < WHOLE_AGAIN
+        {
+            *index = Index::of(peers, self.keyed);
+        }
         if last < peers.capacity() / 2 {
             // Room for new ones is made again when they come.
             let mut fewer = ThinVec::with_capacity(last + last / 8);
@@ -303,31 +345,38 @@ impl<R: Record> Column<R> {
 
 impl Index {
     fn of<R: Record>(peers: &[R], keyed: &Keyed) -> Self {
-        let mut index = Self::default();
+        let parts = if peers.len() > WHOLE_MAX { PARTS } else { 1 };
+        let mut index = Self { by_key: Table::new(parts), by_twin: Table::new(parts) };
         for at in 0..peers.len() {
             index.add(peers, at, keyed);
         }
         index
     }
 
+    fn is_whole(&self) -> bool {
+        self.by_key.0.len() == 1
+    }
+
     fn add<R: Record>(&mut self, peers: &[R], at: usize, keyed: &Keyed) {
         let position = position(at);
         let key = |at: &u32| R::key_hash(&peers[*at as usize].key(), keyed);
-        self.by_key.insert_unique(key(&position), position, key);
+        let hash = key(&position);
+        self.by_key.part_mut(hash).insert_unique(hash, position, key);
         let twin = |at: &u32| R::twin_hash(&peers[*at as usize].twin(), keyed);
         let hash = twin(&position);
-        if self.by_twin.iter_hash(hash).take(SAME_TWIN_MAX).count() < SAME_TWIN_MAX {
-            self.by_twin.insert_unique(hash, position, twin);
+        let same = self.by_twin.part_mut(hash);
+        if same.iter_hash(hash).take(SAME_TWIN_MAX).count() < SAME_TWIN_MAX {
+            same.insert_unique(hash, position, twin);
         }
     }
 
     fn remove<R: Record>(&mut self, peers: &[R], at: usize, keyed: &Keyed) {
         let [key, twin] = hashes(&peers[at], keyed);
         let position = position(at);
-        if let Ok(entry) = self.by_key.find_entry(key, |other| *other == position) {
+        if let Ok(entry) = self.by_key.part_mut(key).find_entry(key, |other| *other == position) {
             entry.remove();
         }
-        if let Ok(entry) = self.by_twin.find_entry(twin, |other| *other == position) {
+        if let Ok(entry) = self.by_twin.part_mut(twin).find_entry(twin, |other| *other == position) {
             entry.remove();
         }
     }
@@ -338,10 +387,10 @@ impl Index {
         let [[a_key, a_twin], [b_key, b_twin]] = pair.map(|at| hashes(&peers[at], keyed));
         for (table, hashes) in [(&mut self.by_key, [a_key, b_key]), (&mut self.by_twin, [a_twin, b_twin])] {
             // Equal hashes share a bucket chain: both slots are found before either is changed.
-            let first = table.find_bucket_index(hashes[0], |at| *at == a);
-            let second = table.find_bucket_index(hashes[1], |at| *at == b);
-            for (slot, now_at) in [(first, b), (second, a)] {
-                if let Some(at) = slot.and_then(|slot| table.get_bucket_mut(slot)) {
+            let first = table.part(hashes[0]).find_bucket_index(hashes[0], |at| *at == a);
+            let second = table.part(hashes[1]).find_bucket_index(hashes[1], |at| *at == b);
+            for (hash, slot, now_at) in [(hashes[0], first, b), (hashes[1], second, a)] {
+                if let Some(at) = slot.and_then(|slot| table.part_mut(hash).get_bucket_mut(slot)) {
                     *at = now_at;
                 }
             }
@@ -357,4 +406,65 @@ fn hashes<R: Record>(peer: &R, keyed: &Keyed) -> [u64; 2] {
 /// Positions fit: a swarm holds at most 2^24 peers (`rules::PEERS_PER_SWARM_MAX`).
 fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::{Mark, Peer};
+    use crate::time::Time;
+
+    fn peer(number: u32, kind: Kind) -> Peer<6> {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mark = Mark { client: 1, twin: (number & 0xFFF) as u16 };
+        Peer::new([11 + a, b, c, d, 1, 1], State::new(kind, Stamp::at(Time(0))), mark)
+    }
+
+    /// Every record is found, seeders come first, and a twin is one.
+    fn check(column: &Column<Peer<6>>, numbers: &[u32], keyed: &Keyed) {
+        let list = column.list(keyed);
+        assert_eq!(list.len(), numbers.len());
+        for number in numbers {
+            let sought = peer(*number, Kind::Leecher);
+            let at = list.find(&sought.key()).unwrap();
+            assert_eq!(list.records()[at].key(), sought.key());
+            let twin = list.find_any_twin(&sought.twin()).unwrap();
+            assert_eq!(list.records()[twin].twin(), sought.twin());
+        }
+        let seeders = list.seeders();
+        assert!(list.records()[seeders..].iter().all(|peer| peer.state().kind() != Kind::Seeder));
+    }
+
+    #[test]
+    fn a_column_finds_its_records_through_every_size_of_its_index() {
+        let keyed = Keyed::new([1, 2]);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut column = Column::default();
+        let mut numbers = Vec::new();
+        for number in 0..6_000 {
+            let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
+            Indexed { column: &mut column, keyed: &keyed }.insert(peer(number, kind), None);
+            numbers.push(number);
+            if number % 500 == 0 {
+                check(&column, &numbers, &keyed);
+            }
+        }
+        assert!(numbers.len() > WHOLE_MAX && !column.list(&keyed).index().unwrap().is_whole());
+        while numbers.len() > SCANNED_AGAIN / 2 {
+            let number = numbers.swap_remove(rng.usize(..numbers.len()));
+            let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
+            let mut indexed = Indexed { column: &mut column, keyed: &keyed };
+            if rng.bool() {
+                let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
+                indexed.renew(at, kind, Stamp::at(Time(64)));
+            }
+            let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
+            Indexed { column: &mut column, keyed: &keyed }.remove(at);
+            if numbers.len() % 500 == 0 {
+                check(&column, &numbers, &keyed);
+            }
+        }
+        check(&column, &numbers, &keyed);
+        assert!(column.list(&keyed).index().is_none(), "few are scanned");
+    }
 }

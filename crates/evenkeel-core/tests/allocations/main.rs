@@ -178,34 +178,22 @@ fn a_sweep_that_forgets_nobody_takes_no_memory() {
     assert_eq!(allocations(|| while !rig.sweep(100).finished {}), 0);
 }
 
-/// A column grows by a quarter, so that twenty thousand peers make it grow some forty times; its two tables double.
+/// Lists grow by an eighth, tables double: twenty thousand peers make a column grow some seventy times, and each of the
+/// 512 parts of its two tables half a dozen times.
 #[test]
 fn a_new_peer_takes_memory_only_when_there_is_no_room() {
     const PEERS: u32 = 20_000;
     for families in FAMILIES {
         let mut rig = Rig::new(5);
         let mut buffers = Buffers::new();
-        let (mut room, mut growths) = (0, 0);
-        let mut taken = 0;
-        for number in 0..PEERS {
-            if number == room {
-                room += 1.max(room / 4);
-                growths += 1;
-            }
-            taken += announce(&mut rig, &mut buffers, number, families, Event::Started);
-        }
-        // From 4 buckets to 2^15 for each table; the swarm itself, its place, two boxes.
-        let tables = 2 * (PEERS.ilog2() as usize + 1);
-        assert!(taken >= growths, "{taken} times, and {growths} are needed: something is not counted");
-        assert!(
-            taken <= growths + tables + 4,
-            "{taken} times; {growths} times the column, {tables} its tables"
-        );
+        let taken: usize =
+            (0..PEERS).map(|number| announce(&mut rig, &mut buffers, number, families, Event::Started)).sum();
+        assert!((60..4_000).contains(&taken), "{taken} times for {PEERS} peers");
     }
 }
 
 #[test]
-fn a_new_torrent_takes_memory_for_its_peer_and_now_and_then_for_its_place() {
+fn a_new_torrent_takes_memory_only_when_there_is_no_room() {
     const TORRENTS: u32 = 10_000;
     let mut rig = Rig::new(6);
     let mut taken = 0;
@@ -214,7 +202,6 @@ fn a_new_torrent_takes_memory_for_its_peer_and_now_and_then_for_its_place() {
         let mut nobody = Handout::new(&mut [], &mut []);
         taken += allocations(|| rig.announce_into(&mut nobody, peer(number, Families::V4), 7, &ask).reason);
     }
-    // The vector of swarms grows by an eighth: 80 times; the slots double: 12 times.
-    let least = TORRENTS as usize;
-    assert!((least..=least + 100).contains(&taken), "{taken}");
+    // The list of swarms, that of single peers and that of their owners grow by an eighth; the slots double.
+    assert!((60..300).contains(&taken), "{taken} times for {TORRENTS} torrents");
 }
