@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Ref, Unaligned};
 
 use crate::announce::{Announce, Event, Key, Reply};
 use crate::limits::SCRAPE_HASHES_MAX;
-use crate::{Failure, InfoHash, PeerId, Scrape, Stats};
+use crate::{Failure, InfoHash, PeerId, Stats};
 
 /// What a connect sends in place of a connection id.
 pub const PROTOCOL_ID: u64 = 0x0417_2710_1980;
@@ -80,7 +80,6 @@ struct ScrapeEntry {
 
 /// A packet, as far as it claims to be something.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one datagram and is never stored")]
 pub enum Request<'a> {
     /// Asks for a connection id.
     Connect {
@@ -100,12 +99,11 @@ pub enum Request<'a> {
 
 /// What a packet asks for.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one datagram and is never stored")]
 pub enum Ask<'a> {
     /// Action 1.
     Announce(Announce, UrlData<'a>),
-    /// Action 2.
-    Scrape(Scrape),
+    /// Action 2: 1 to [`SCRAPE_HASHES_MAX`] torrents, in the packet that they came in.
+    Scrape(&'a [InfoHash]),
 }
 
 /// Reads a packet. `None` is garbage: too short for a head, or a connect without its magic number.
@@ -147,16 +145,13 @@ fn decode_announce(body: &[u8]) -> Result<Ask<'_>, Failure> {
     Ok(Ask::Announce(announce, UrlData(options)))
 }
 
-fn decode_scrape(body: &[u8]) -> Result<Scrape, Failure> {
+fn decode_scrape(body: &[u8]) -> Result<&[InfoHash], Failure> {
     let hashes = <[InfoHash]>::ref_from_bytes(body).map_err(|_| Failure::Truncated)?;
-    if hashes.is_empty() {
-        return Err(Failure::NoHashes);
+    match hashes.len() {
+        0 => Err(Failure::NoHashes),
+        1..=SCRAPE_HASHES_MAX => Ok(hashes),
+        _ => Err(Failure::TooManyHashes),
     }
-    let mut scrape = Scrape::new();
-    for info_hash in hashes {
-        scrape.push(*info_hash)?;
-    }
-    Ok(scrape)
 }
 
 /// What follows byte 98 of an announce: BEP 41 options, or padding (aria2 sends two zero bytes).
@@ -368,7 +363,7 @@ mod tests {
         for hashes in [1, 74] {
             let packet = packet(hashes * 20);
             let Ok(Ask::Scrape(scrape)) = claimed(&packet) else { panic!() };
-            assert_eq!(scrape.hashes(), vec![InfoHash([7; 20]); hashes]);
+            assert_eq!(scrape, vec![InfoHash([7; 20]); hashes]);
         }
         assert_eq!(claimed(&packet(0)), Err(Failure::NoHashes));
         assert_eq!(claimed(&packet(30)), Err(Failure::Truncated), "one and a half hashes");

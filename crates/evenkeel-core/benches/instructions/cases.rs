@@ -124,10 +124,10 @@ fn scrape(hashes: u32) -> usize {
                 panic!("a scrape of {hashes} torrents is one")
             };
             let mut stats = [Stats::default(); 74];
-            for (stats, info_hash) in stats.iter_mut().zip(scrape.hashes()) {
+            for (stats, info_hash) in stats.iter_mut().zip(scrape) {
                 *stats = rig.shard.scrape(info_hash);
             }
-            black_box(udp::write_scrape(&mut out, transaction, &stats[..scrape.hashes().len()]));
+            black_box(udp::write_scrape(&mut out, transaction, &stats[..scrape.len()]));
         }
     });
     packets.len()

@@ -41,7 +41,7 @@ pub(crate) fn udp(data: &[u8]) {
             assert!(url.pieces().map(<[u8]>::len).sum::<usize>() <= data.len() - 98);
         }
         Some(Request::Claimed { ask: Ok(Ask::Scrape(scrape)), .. }) => {
-            assert_eq!(data.len(), 16 + 20 * scrape.hashes().len());
+            assert_eq!(data.len(), 16 + 20 * scrape.len());
         }
         Some(Request::Claimed { ask: Err(_), .. }) => assert!(data.len() >= 16),
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use evenkeel_core::{Handout, Place, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
-use evenkeel_wire::{Announce, Endpoint, Failure, Scrape, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 use socket2::Socket;
 
 pub(crate) use self::batch::prepare;
@@ -128,7 +128,7 @@ fn answer(
         }
         Ok(Ask::Scrape(scrape)) => {
             worker.counters.count(Reason::Scraped);
-            answer_scrape(node, &scrape, transaction, out)
+            answer_scrape(node, scrape, transaction, out)
         }
         Err(failure) => {
             worker.counters.count(Reason::Failed(failure));
@@ -158,12 +158,12 @@ fn answer_announce(
     }
 }
 
-fn answer_scrape(node: &Node, scrape: &Scrape, transaction: udp::Transaction, out: &mut [u8]) -> usize {
+fn answer_scrape(node: &Node, scrape: &[InfoHash], transaction: udp::Transaction, out: &mut [u8]) -> usize {
     let mut stats = [Stats::default(); evenkeel_wire::limits::SCRAPE_HASHES_MAX];
-    for (stats, info_hash) in stats.iter_mut().zip(scrape.hashes()) {
+    for (stats, info_hash) in stats.iter_mut().zip(scrape) {
         *stats = node.scrape(info_hash);
     }
-    udp::write_scrape(out, transaction, &stats[..scrape.hashes().len()])
+    udp::write_scrape(out, transaction, &stats[..scrape.len()])
 }
 
 /// The fallback for other systems, compiled here too so that it stays sound.
