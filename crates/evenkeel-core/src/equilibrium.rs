@@ -10,7 +10,7 @@ use evenkeel_wire::{Endpoint, PeerId};
 
 use crate::prefetch;
 use crate::scope::Scope;
-use crate::swarm::{Family, Kind, Known, List, Peer, PeerKey, SocketId, Spot, View};
+use crate::swarm::{Family, Kind, Known, List, Peer, PeerKey, Record, SocketId, Spot, View, WebPeer};
 pub use random::Scratch;
 
 /// Where the peers of an answer are written: those to dial in wire form, into slices of the buffer that is sent.
@@ -141,9 +141,13 @@ impl random::Draw for Drawing<'_, '_> {
 
 /// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
 struct Candidates<'a> {
-    swarm: View<'a>,
     asker: &'a Asker,
     scope: Scope,
+    /// Nobody's scope has to be looked at.
+    all_global: bool,
+    v4: List<'a, Peer<6>>,
+    v6: List<'a, Peer<18>>,
+    web: List<'a, WebPeer>,
     /// Of each family: its first record that the caller may be given, and how many there are from there on.
     families: [(Family, usize, usize); 3],
     /// Numbers of the caller's own records, ascending; `usize::MAX` for none.
@@ -152,11 +156,13 @@ struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     fn of(swarm: View<'a>, asker: &'a Asker, out: &Handout<'_>) -> Self {
-        let families = [Family::V4, Family::V6, Family::Web].map(|family| {
-            let first = if asker.kind == Kind::Seeder { swarm.family_seeders(family) } else { 0 };
-            let len = if out.takes(family) { swarm.family_len(family) - first } else { 0 };
-            (family, first, len)
-        });
+        let (v4, v6, web) = (swarm.v4(), swarm.v6(), swarm.web());
+        let is_seeder = asker.kind == Kind::Seeder;
+        let families = [
+            family(Family::V4, v4, is_seeder, out),
+            family(Family::V6, v6, is_seeder, out),
+            family(Family::Web, web, is_seeder, out),
+        ];
         let number = |spot: Spot| {
             let mut before = 0;
             for (family, first, len) in families {
@@ -171,7 +177,8 @@ impl<'a> Candidates<'a> {
         let mut own =
             [asker.known.own, asker.known.twin].map(|spot| spot.and_then(number).unwrap_or(usize::MAX));
         own.sort_unstable();
-        Self { swarm, asker, scope: Scope::of(asker.key.source()), families, own }
+        let (scope, all_global) = (Scope::of(asker.key.source()), swarm.swarm.local_peers == 0);
+        Self { asker, scope, all_global, v4, v6, web, families, own }
     }
 
     fn len(&self) -> usize {
@@ -189,7 +196,7 @@ impl<'a> Candidates<'a> {
         let (_, first, len) = self.families[0];
         let number = self.number(drawn);
         if number < len {
-            prefetch::lines(&raw const self.swarm.v4().records()[first + number], 1);
+            prefetch::lines(&raw const self.v4.records()[first + number], 1);
         }
     }
 
@@ -198,7 +205,7 @@ impl<'a> Candidates<'a> {
         let number = self.number(drawn);
         let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
         if number < v4_len {
-            let (list, at) = (self.swarm.v4(), v4_first + number);
+            let (list, at) = (self.v4, v4_first + number);
             let is_told = self.is_in_scope(|| list.records()[at].endpoint());
             if is_told {
                 out.push_v4(list, at);
@@ -206,14 +213,14 @@ impl<'a> Candidates<'a> {
             return is_told;
         }
         if number < v4_len + v6_len {
-            let (list, at) = (self.swarm.v6(), v6_first + number - v4_len);
+            let (list, at) = (self.v6, v6_first + number - v4_len);
             let is_told = self.is_in_scope(|| list.records()[at].endpoint());
             if is_told {
                 out.push_v6(list, at);
             }
             return is_told;
         }
-        let key = self.swarm.web().records()[web_first + number - v4_len - v6_len].key;
+        let key = self.web.records()[web_first + number - v4_len - v6_len].key;
         // Addresses are for the peers to tell each other. But nobody is introduced to itself, on however many sockets
         // it is.
         let is_told = !matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == key.peer_id);
@@ -224,6 +231,20 @@ impl<'a> Candidates<'a> {
     }
 
     fn is_in_scope(&self, endpoint: impl Fn() -> Endpoint) -> bool {
-        self.swarm.swarm.local_peers == 0 || self.scope.may_learn(Scope::of(&endpoint()))
+        self.all_global || self.scope.may_learn(Scope::of(&endpoint()))
     }
+}
+
+/// Seeders come first, and have no use for each other.
+fn family<R: Record>(
+    family: Family,
+    list: List<'_, R>,
+    is_seeder: bool,
+    out: &Handout<'_>,
+) -> (Family, usize, usize) {
+    if !out.takes(family) {
+        return (family, 0, 0);
+    }
+    let first = if is_seeder { list.seeders() } else { 0 };
+    (family, first, list.len() - first)
 }

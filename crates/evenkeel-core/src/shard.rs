@@ -8,7 +8,7 @@ use crate::addresses::AddressTable;
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
-use crate::swarm::{Edit, Family, Few, Kind, Mark, Peer, PeerKey, Swarm, View};
+use crate::swarm::{Edit, Few, Kind, Mark, Peer, PeerKey, Swarm, View};
 use crate::time::{Stamp, Time};
 use index::Index;
 
@@ -216,12 +216,12 @@ impl Shard {
 
     /// Changes a swarm and keeps the totals true.
     pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Edit<'_>) -> R) -> R {
-        let before = Totals::of(self.swarm(at));
+        let before = Totals::of(&self.swarms[at]);
         let Self { swarms, few, keys, .. } = self;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let result = change(&mut Edit { swarm: &mut swarms[at], few, keyed: &keys.peer, number });
         self.tell_moved();
-        let after = Totals::of(self.swarm(at));
+        let after = Totals::of(&self.swarms[at]);
         self.totals.shift(&before, &after);
         result
     }
@@ -317,7 +317,7 @@ impl Shard {
         if at != last {
             index.relocate(place_of(last), last, at);
         }
-        self.totals.shift(&Totals::of(self.swarm(at)), &Totals::default());
+        self.totals.shift(&Totals::of(&self.swarms[at]), &Totals::default());
         self.few.rename(self.swarms[last].v4, u32::try_from(at).unwrap_or(u32::MAX));
         let gone = self.swarms.swap_remove(at);
         self.few.free(gone.v4);
@@ -364,16 +364,17 @@ fn sweep_swarm(
 }
 
 impl Totals {
-    fn of(view: View<'_>) -> Self {
+    fn of(swarm: &Swarm) -> Self {
+        let [v4, v6, web] = swarm.lens();
         let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
             swarms: 0,
-            active_swarms: u32::from(view.swarm.len() > 0),
-            v4_peers: small(view.family_len(Family::V4)),
-            v6_peers: small(view.family_len(Family::V6)),
-            web_peers: small(view.family_len(Family::Web)),
-            seeders: view.swarm.stats.seeders,
-            leechers: view.swarm.stats.incomplete(),
+            active_swarms: u32::from(v4 + v6 + web > 0),
+            v4_peers: small(v4),
+            v6_peers: small(v6),
+            web_peers: small(web),
+            seeders: swarm.stats.seeders,
+            leechers: swarm.stats.incomplete(),
         }
     }
 

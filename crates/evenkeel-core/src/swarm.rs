@@ -14,7 +14,8 @@ use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
 pub(crate) use column::List;
-use column::{Column, Indexed, Ordered, Record};
+pub(crate) use column::Record;
+use column::{Column, Indexed, Ordered};
 use few::FEW_MAX;
 pub(crate) use few::{Block, Few};
 use peers::Twin;
@@ -155,8 +156,15 @@ impl Swarm {
 
     /// Records of all families; twins are two.
     pub(crate) fn len(&self) -> usize {
-        let more = self.more.as_ref().map_or(0, |more| more.v4.len() + more.v6.len() + more.web.len());
-        self.v4.len() + more
+        self.lens().iter().sum()
+    }
+
+    /// Records of each family.
+    pub(crate) fn lens(&self) -> [usize; 3] {
+        match &self.more {
+            Some(more) => [self.v4.len() + more.v4.len(), more.v6.len(), more.web.len()],
+            None => [self.v4.len(), 0, 0],
+        }
     }
 
     fn count(&mut self, kind: Kind) -> &mut u32 {
@@ -184,28 +192,10 @@ impl<'a> View<'a> {
         self.swarm.more.as_ref().map_or(List::plain(&[], self.keyed), |more| more.web.list(self.keyed))
     }
 
-    /// Records of one family.
-    pub(crate) fn family_len(self, family: Family) -> usize {
-        match family {
-            Family::V4 => self.v4().len(),
-            Family::V6 => self.v6().len(),
-            Family::Web => self.web().len(),
-        }
-    }
-
-    /// Records of seeders of one family.
-    pub(crate) fn family_seeders(self, family: Family) -> usize {
-        match family {
-            Family::V4 => self.v4().seeders(),
-            Family::V6 => self.v6().seeders(),
-            Family::Web => self.web().seeders(),
-        }
-    }
-
     /// Record number `number` of all, for those who walk over them.
     pub(crate) fn spot(self, number: usize) -> Spot {
-        let v4_len = self.v4().len();
-        let dialled_len = v4_len + self.v6().len();
+        let [v4_len, v6_len, _] = self.swarm.lens();
+        let dialled_len = v4_len + v6_len;
         match number {
             _ if number < v4_len => Spot { family: Family::V4, at: number },
             _ if number < dialled_len => Spot { family: Family::V6, at: number - v4_len },
