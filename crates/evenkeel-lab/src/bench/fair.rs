@@ -56,7 +56,8 @@ impl Side<'_> {
     fn judge_alone(&self, marks: &mut Marks) {
         let name = &self.task.name;
         let measured = self.results.iter().filter(|result| !result.is_null()).count();
-        if measured < self.results.len() {
+        // One that never was has no figure, and the report says so in its place.
+        if (1..self.results.len()).contains(&measured) {
             marks.doubts.push(format!("{name} was measured in {measured} rounds of {}", self.results.len()));
         }
         let parts = || self.results.iter().flat_map(|result| [result, &result["filled"]]);
@@ -192,7 +193,9 @@ mod tests {
             "b was not the bottleneck in 2 rounds of 2"
         );
         assert_eq!(doubts(&|result| result["lost"] = json!(250)), "b lost 20.0 % of the requests");
-        assert_eq!(doubts(&|result| *result = Value::Null), "b was measured in 0 rounds of 2");
+        let (task, results) = (task("a"), [result(20.0), Value::Null]);
+        let marks = judge(&figure("cost"), &[Side { task: &task, results: &results }]);
+        assert_eq!(marks.doubts, ["a was measured in 1 rounds of 2"]);
     }
 
     #[test]

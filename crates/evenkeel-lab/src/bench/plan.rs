@@ -46,6 +46,9 @@ pub(super) struct Server {
     pub files: BTreeMap<String, String>,
     /// File in `{dir}` for the info hashes of all torrents, sorted: a server may want them listed.
     pub hash_list: Option<String>,
+    /// Seconds that it is left alone once it answers: one reads its list meanwhile.
+    #[serde(default)]
+    pub settle_secs: f64,
     /// Answers anything: neither peers nor connection ids are compared with the others'.
     #[serde(default)]
     pub is_echo: bool,
@@ -269,6 +272,7 @@ impl Plan {
             }
         });
         cut(&mut self.generator);
+        self.server.iter_mut().for_each(|server| server.settle_secs = server.settle_secs.min(0.5));
         let (there, missing) = std::mem::take(&mut self.server)
             .into_iter()
             .partition(|server| server.version.first().is_none_or(|program| is_installed(program)));
@@ -304,7 +308,7 @@ impl Task {
         let load = self.load.as_ref().map_or(0.0, |load| {
             number(load, "--warmup") + number(load, "--duration") + number(load, "--peers") / 2e6
         });
-        2.0 + fill.max(self.load_after_secs) + load
+        2.0 + self.server.settle_secs + fill.max(self.load_after_secs) + load
     }
 }
 

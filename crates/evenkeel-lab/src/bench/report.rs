@@ -258,7 +258,6 @@ mod tests {
     fn what_failed_is_not_measured() {
         let (text, smoke) = report(|result| *result = Value::Null);
         assert_eq!(text.matches("| not measured |").count(), 2);
-        assert!(text.contains("b was measured in 0 rounds of 2"));
         assert!(smoke.is_err());
     }
 }

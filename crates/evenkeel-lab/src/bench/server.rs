@@ -14,8 +14,8 @@ use super::plan::{Family, Server, Task, argument};
 use crate::population;
 use crate::system;
 
-/// How long a server has until it answers. One reads a list of a million hashes first.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server has until it answers.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Settings of ours that may differ in any comparison: where it listens, and where its key is.
 const MAY_DIFFER: [&str; 3] = ["server.port", "admin.address", "state.directory"];
@@ -158,6 +158,7 @@ impl Started {
             let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
             return Err(error.context(log));
         }
+        std::thread::sleep(Duration::from_secs_f64(server.settle_secs));
         Ok(started)
     }
 
