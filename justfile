@@ -38,6 +38,10 @@ prove-clients times="10":
 prove-fuzz seconds="1200":
     scripts/prove_fuzz.sh {{seconds}}
 
+# evenkeel beside its peers, for docs/benchmarks.md: some four hours of a quiet machine. Stopped, it goes on where it was.
+prove-bench *arguments:
+    scripts/prove_bench.sh {{arguments}}
+
 # WebTorrent sockets that come and go, 2,000 at a time: an hour by default. Stopped, it begins anew.
 prove-ws-churn minutes="60":
     scripts/prove_ws_churn.sh {{minutes}}

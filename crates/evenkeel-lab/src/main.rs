@@ -44,6 +44,7 @@ enum Command {
     Draws(draws::Options),
     /// Loads a tracker on this machine and measures what it answers and what it costs.
     #[cfg(target_os = "linux")]
+    #[command(args_override_self = true)]
     Load(Box<load::Options>),
     /// Opens and ends WebTorrent sockets for a long time, and checks what they hear and what remains.
     #[cfg(target_os = "linux")]

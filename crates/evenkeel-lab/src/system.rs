@@ -23,13 +23,21 @@ const SEGMENTS_MAX: usize = 64;
 
 /// Sends the calling thread, and what it starts from now on, to one core.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
+    place(Some(core))
+}
+
+/// The same; without a core, to all that there are.
+pub(crate) fn place(core: Option<usize>) -> io::Result<()> {
     // SAFETY: an all-zero set is a valid one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    if core >= libc::CPU_SETSIZE as usize {
+    let all = 0..libc::CPU_SETSIZE as usize;
+    if core.is_some_and(|core| !all.contains(&core)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such core"));
     }
-    // SAFETY: `core` is below CPU_SETSIZE, the number of bits in the set.
-    unsafe { libc::CPU_SET(core, &mut set) };
+    for core in core.map_or(all, |core| core..core + 1) {
+        // SAFETY: `core` is below CPU_SETSIZE, the number of bits in the set.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
     // SAFETY: the pointer is to a set of the stated size that lives through the call; 0 is this thread.
     let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Rounds;
+use super::Group;
+use super::figure::{median, with_range};
+use super::plan::Task;
 
 /// Columns: what stands above, where it stands in a result, digits after the point.
-const COLUMNS: [(&str, &str, usize); 9] = [
+const COLUMNS: [(&str, &str, usize); 10] = [
     ("CPU ns/reply", COST, 0),
     ("user", "/server/user_ns_per_reply", 0),
     ("replies/s", "/replies_per_sec", 0),
     ("p50 us", "/latency_us/p50", 0),
     ("p99.9 us", "/latency_us/p999", 0),
     ("max us", "/latency_us/max", 0),
+    ("stalls", "/stalls", 0),
     ("lost", "/lost", 0),
     ("peers/reply", "/mean_peers", 2),
     ("B/peer", "/filled/server/rss_bytes_per_peer", 1),
@@ -30,58 +33,48 @@ fn sorted(results: &[Value], name: &str) -> Vec<f64> {
     figures
 }
 
-fn middle(sorted: &[f64]) -> Option<f64> {
-    let half = sorted.len() / 2;
-    let upper = sorted.get(half)?;
-    Some(if sorted.len() % 2 == 1 { *upper } else { f64::midpoint(sorted[half - 1], *upper) })
-}
-
-/// The median of a figure.
-pub(super) fn median(results: &[Value], name: &str) -> Option<f64> {
-    middle(&sorted(results, name))
-}
-
-/// Median and range, or a dash.
-fn cell(sorted: &[f64], digits: usize) -> String {
-    match (middle(sorted), sorted) {
-        (Some(median), [least, .., most]) if least < most => {
-            format!("{median:.digits$} ({least:.digits$} to {most:.digits$})")
-        }
-        (Some(median), _) => format!("{median:.digits$}"),
-        (None, _) => "-".to_owned(),
-    }
-}
-
 /// The table of one workload.
-pub(super) fn markdown(rounds: &Rounds<'_>) -> String {
-    let mut out = format!("\n### {}\n\n| server |", rounds.workload);
+pub(super) fn markdown(group: &Group) -> String {
+    let mut out = format!("\n### {}, {}\n\n", group.name, group.family.name());
+    group.tasks.first().iter().for_each(|task| out += &arguments(task));
+    out += "| server |";
     COLUMNS.iter().for_each(|(name, ..)| out.extend([" ", name, " |"]));
-    out.push_str(" cost ratio | bottleneck |\n|---|");
-    out.push_str(&"---|".repeat(COLUMNS.len() + 2));
-    let first = rounds.servers.first().map(|(_, results)| results.as_slice()).unwrap_or_default();
-    for (name, results) in &rounds.servers {
-        out.extend(["\n| ", name, " |"]);
+    out += " cost ratio | bottleneck |\n|---|";
+    out += &"---|".repeat(COLUMNS.len() + 2);
+    let first = group.results.first().map(Vec::as_slice).unwrap_or_default();
+    for (task, results) in group.tasks.iter().zip(&group.results) {
+        out.extend(["\n| ", &task.name, " |"]);
         for (_, figure, digits) in COLUMNS {
-            out.extend([" ", &cell(&sorted(results, figure), digits), " |"]);
+            out.extend([" ", &with_range(&sorted(results, figure), digits), " |"]);
         }
         let cost = |result: &Value| result.pointer(COST).and_then(Value::as_f64);
-        let mut ratios: Vec<f64> =
+        let ratios: Vec<f64> =
             results.iter().zip(first).filter_map(|(own, first)| Some(cost(own)? / cost(first)?)).collect();
-        ratios.sort_by(f64::total_cmp);
         let mut verdicts: Vec<&str> =
             results.iter().filter_map(|result| result["bottleneck"].as_str()).collect();
         verdicts.sort_unstable();
         verdicts.dedup();
-        out.extend([" ", &cell(&ratios, 2), " | ", &verdicts.join(", "), " |"]);
+        out.extend([" ", &with_range(&ratios, 2), " | ", &verdicts.join(", "), " |"]);
     }
     out.push('\n');
     out
 }
 
+/// What the generator was told, of the first one to have a turn.
+fn arguments(task: &Task) -> String {
+    let line = |what: &str, arguments: &Option<Vec<String>>| {
+        arguments.as_ref().map_or(String::new(), |arguments| format!("* {what}: `{}`\n", arguments.join(" ")))
+    };
+    line("fill", &task.fill) + &line("load", &task.load) + "\n"
+}
+
 /// Bars of what a reply costs: median, with the range as a line.
-pub(super) fn svg(all: &[Rounds<'_>]) -> String {
+pub(super) fn svg(groups: &[Group]) -> String {
     let (left, width, row) = (190.0, 520.0, 22.0);
-    let figures = all.iter().flat_map(|rounds| &rounds.servers).map(|(_, results)| sorted(results, COST));
+    // What only fills costs what a fill costs: another question.
+    let loaded = |group: &&Group| group.tasks.iter().any(|task| task.load.is_some());
+    let all: Vec<&Group> = groups.iter().filter(loaded).collect();
+    let figures = all.iter().flat_map(|group| &group.results).map(|results| sorted(results, COST));
     let most = figures.filter_map(|sorted| sorted.last().copied()).fold(1.0, f64::max);
     let at = |nanos: f64| left + nanos / most * width;
     let (mut body, mut y) = (String::new(), 34.0);
@@ -89,16 +82,16 @@ pub(super) fn svg(all: &[Rounds<'_>]) -> String {
         let written = body.write_fmt(line);
         debug_assert!(written.is_ok(), "a String takes any text");
     };
-    for rounds in all {
+    for group in all {
         text(format_args!(
             "<text x='8' y='{:.0}' font-weight='bold'>{}</text>\n",
             y + 15.0,
-            escape(rounds.workload)
+            escape(&format!("{}, {}", group.name, group.family.name()))
         ));
         y += row;
-        for (name, results) in &rounds.servers {
+        for (task, results) in group.tasks.iter().zip(&group.results) {
             let sorted = sorted(results, COST);
-            let (Some(median), Some(least), Some(most)) = (middle(&sorted), sorted.first(), sorted.last())
+            let (Some(median), Some(least), Some(most)) = (median(&sorted), sorted.first(), sorted.last())
             else {
                 continue;
             };
@@ -110,7 +103,7 @@ pub(super) fn svg(all: &[Rounds<'_>]) -> String {
                  <text x='{:.1}' y='{:.0}'>{median:.0}</text>\n",
                 left - 8.0,
                 y + 13.0,
-                escape(name),
+                escape(&task.name),
                 y + 2.0,
                 at(median) - left,
                 at(*least),
@@ -138,46 +131,46 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bench::plan::Family;
+    use crate::bench::plan::tests::task;
 
-    fn rounds() -> Rounds<'static> {
+    fn group() -> Group {
         let result = |cost: f64| {
             json!({
                 "server": { "cpu_ns_per_reply": cost, "user_ns_per_reply": 100.0 },
                 "replies_per_sec": 1000.4, "mean_peers": 20.5, "bottleneck": "server",
             })
         };
-        Rounds {
-            workload: "small & uniform",
-            servers: vec![
-                ("a", [200.0, 100.0, 300.0].map(result).to_vec()),
-                ("b", [100.0, 100.0, 300.0].map(result).to_vec()),
+        Group {
+            key: "small".to_owned(),
+            name: "small & uniform".to_owned(),
+            family: Family::V4,
+            tasks: vec![task("a"), task("b")],
+            results: vec![
+                [200.0, 100.0, 300.0].map(result).to_vec(),
+                vec![result(100.0), result(100.0), Value::Null, result(300.0)],
             ],
         }
     }
 
     #[test]
     fn a_table_has_medians_ranges_and_ratios_by_round() {
-        let table = markdown(&rounds());
+        let table = markdown(&group());
         let rows: Vec<_> = table.lines().collect();
-        assert_eq!(rows[1], "### small & uniform");
+        assert_eq!(rows[1], "### small & uniform, IPv4");
+        assert_eq!(rows[4], "* load: `--duration 5`");
         assert_eq!(
-            rows[5],
-            "| a | 200 (100 to 300) | 100 | 1000 | - | - | - | - | 20.50 | - | 1.00 | server |"
+            rows[8],
+            "| a | 200 (100 to 300) | 100 | 1000 | - | - | - | - | - | 20.50 | - | 1.00 | server |"
         );
-        assert!(rows[6].starts_with("| b | 100 (100 to 300) |"), "{table}");
-        assert!(rows[6].ends_with("| 1.00 (0.50 to 1.00) | server |"), "{table}");
+        assert!(rows[9].starts_with("| b | 100 (100 to 300) |"), "{table}");
+        assert!(rows[9].ends_with("| 0.75 (0.50 to 1.00) | server |"), "{table}");
     }
 
     #[test]
     fn a_plot_has_a_bar_for_each_server() {
-        let plot = svg(&[rounds()]);
+        let plot = svg(&[group()]);
         assert_eq!(plot.matches("#4477aa").count(), 2);
         assert!(plot.contains("small &amp; uniform") && plot.ends_with("</svg>\n"));
-    }
-
-    #[test]
-    fn the_median_of_two_is_between_them() {
-        assert_eq!(middle(&[1.0, 2.0]), Some(1.5));
-        assert_eq!(middle(&[]), None);
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     mean_peers: f64,
     mean_reply_bytes: f64,
     latency_us: Latency,
+    /// Spells in which something waited for 20 ms or longer, or got no reply at all.
+    stalls: u64,
     errors: u64,
     first_error: Option<String>,
     lost: u64,
@@ -34,7 +36,7 @@ pub(crate) struct Report {
     connections: u64,
     hostile_sent: u64,
     hostile_bytes_back: u64,
-    /// Whether an announce with a wrong connection id got silence; `null` where there are no ids.
+    /// Whether an announce with a wrong connection id got silence or an error; `null` where there are no ids.
     checks_connection_ids: Option<bool>,
     /// `null` where peers do not speak through the tracker.
     relayed: Option<Relayed>,
@@ -150,6 +152,7 @@ impl Report {
                 p999: micros(0.999),
                 max: micros(1.0),
             },
+            stalls: tally.stalls,
             errors: tally.errors,
             first_error: tally.first_error.clone(),
             lost: tally.lost,
@@ -236,7 +239,11 @@ impl fmt::Display for Report {
             asked.protocol, asked.target, self.replies_per_sec, self.replies, self.secs
         )?;
         let Latency { p50, p99, p999, max } = self.latency_us;
-        writeln!(f, "  latency      p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us")?;
+        writeln!(
+            f,
+            "  latency      p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us, {} stalls",
+            self.stalls
+        )?;
         let Self { mean_peers, mean_reply_bytes, scrapes, .. } = self;
         write!(f, "  replies      {mean_reply_bytes:.1} bytes, {scrapes} scrapes")?;
         match self.relayed {

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::pace::{Nanos, SECOND};
 
+/// From here on a wait is a stall: well above what other work on the machine does to anybody (4 to 9 ms).
+const STALL: Nanos = SECOND / 50;
+
 /// What a reply held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -28,6 +31,10 @@ pub(crate) struct Tally {
     /// The time that is measured: what came before is warm-up, what comes after only settles accounts.
     window: Range<Nanos>,
     latency: Histogram<u64>,
+    /// Spells in which something waited for a stall or longer, or got no reply at all.
+    pub stalls: u64,
+    /// When the last of them ended.
+    stalled_until: Nanos,
     /// Good replies that arrived inside the window, and what they held.
     pub announces: u64,
     pub scrapes: u64,
@@ -62,6 +69,8 @@ impl Tally {
         Self {
             window: Nanos::MAX..Nanos::MAX,
             latency: latency.unwrap_or_else(|_| unreachable!("bounds that hdrhistogram documents as good")),
+            stalls: 0,
+            stalled_until: 0,
             announces: 0,
             scrapes: 0,
             peers: 0,
@@ -99,6 +108,7 @@ impl Tally {
     pub(crate) fn reply(&mut self, due: Nanos, now: Nanos, held: Held, bytes: usize) {
         if self.holds(due) {
             self.latency.saturating_record(now.saturating_sub(due));
+            self.waited(due..now);
         }
         if !self.holds(now) {
             return;
@@ -130,7 +140,19 @@ impl Tally {
 
     /// No reply came to what was due at `due`.
     pub(crate) fn lost(&mut self, due: Nanos) {
-        self.lost += u64::from(self.holds(due));
+        if self.holds(due) {
+            self.lost += 1;
+            self.waited(due..due + STALL);
+        }
+    }
+
+    /// Something waited for so long. Waits that overlap are one stall.
+    fn waited(&mut self, wait: Range<Nanos>) {
+        if wait.end.saturating_sub(wait.start) < STALL {
+            return;
+        }
+        self.stalls += u64::from(self.stalls == 0 || wait.start > self.stalled_until);
+        self.stalled_until = self.stalled_until.max(wait.end);
     }
 
     /// What was due at `due` could not be sent.
@@ -185,6 +207,25 @@ mod tests {
         assert!(tally.latency(1.0).abs_diff(100 * MILLI) < 4 * MILLI, "{}", tally.latency(1.0));
         assert!(tally.latency(0.85) < MILLI);
         assert_eq!(tally.replies(), 1_000);
+        assert_eq!(tally.stalls, 1);
+    }
+
+    #[test]
+    fn waits_that_overlap_are_one_stall_and_a_lost_reply_is_one() {
+        let mut tally = Tally::new();
+        tally.open(0);
+        let mut reply = |due: Nanos, now: Nanos| {
+            tally.reply(due * MILLI, now * MILLI, Held::Peers(0), 20);
+            tally.stalls
+        };
+        assert_eq!(reply(10, 29), 0, "19 ms");
+        assert_eq!(reply(30, 60), 1);
+        assert_eq!(reply(40, 61), 1, "the same one");
+        assert_eq!(reply(62, 63), 1);
+        assert_eq!(reply(70, 95), 2);
+        tally.lost(200 * MILLI);
+        tally.lost(201 * MILLI);
+        assert_eq!((tally.stalls, tally.lost), (3, 2));
     }
 
     #[test]

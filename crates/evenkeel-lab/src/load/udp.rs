@@ -329,8 +329,9 @@ fn shake_hands(socket: &UdpSocket) -> anyhow::Result<u64> {
     bail!("{CONNECT_TRIES} connects were not answered")
 }
 
-/// Whether an announce with a wrong id gets silence: a connect behind it is answered first.
+/// Whether an announce with a wrong id gets silence or an error: a connect behind it is answered first.
 fn checks_connection_ids(source: &Source, run: &mut Run<'_>) -> anyhow::Result<bool> {
+    const ERROR: Option<u32> = Some(3);
     let (wrong, behind) = (0x0BAD_0BAD, 0x00C0_FFEE);
     source.socket.send(&packets::announce(!source.id, wrong, &run.said_by_anybody()))?;
     source.socket.send(&packets::connect(behind))?;
@@ -340,7 +341,7 @@ fn checks_connection_ids(source: &Source, run: &mut Run<'_>) -> anyhow::Result<b
         let len = source.socket.recv(&mut reply).context("a second connect was not answered")?;
         match word(&reply[..len], 4) {
             Some(transaction) if transaction == behind => return Ok(!answered_wrong),
-            Some(transaction) => answered_wrong |= transaction == wrong,
+            Some(transaction) => answered_wrong |= transaction == wrong && word(&reply[..len], 0) != ERROR,
             None => {}
         }
     }

@@ -134,8 +134,10 @@ fn bench(servers: &str, arguments: &[&str]) -> Output {
     let plan = dir.path().join("plan.toml");
     let workload = r#"
         [[workload]]
-        name = "short"
-        arguments = ["--warmup", "0", "--duration", "0.1", "--window", "16"]
+        key = "short"
+        name = "a short one"
+        fill = false
+        load = ["--warmup", "0", "--duration", "0.1", "--window", "16"]
     "#;
     std::fs::write(&plan, format!("rounds = 2\n{servers}\n{workload}")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_evenkeel-lab")).arg("bench").arg(plan).args(arguments).output().unwrap()
@@ -159,21 +161,55 @@ fn servers_are_compared_in_turn() {
     let output = bench(&(echo_server("one", true) + &echo_server("two", true)), &[]);
     let (table, turns) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    let turns: Vec<_> = turns.lines().collect();
+    let turns: Vec<_> = turns.lines().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
     assert_eq!(
         turns,
         [
-            "short: round 1 of 2, one",
-            "short: round 1 of 2, two",
-            "short: round 2 of 2, one",
-            "short: round 2 of 2, two"
+            "short IPv4, round 1 of 2, one",
+            "short IPv4, round 1 of 2, two",
+            "short IPv4, round 2 of 2, one",
+            "short IPv4, round 2 of 2, two"
         ]
     );
-    assert!(table.contains("* one: evenkeel-lab ") && table.contains("### short"), "{table}");
+    assert!(table.contains("* one: evenkeel-lab ") && table.contains("### a short one"), "{table}");
     assert_eq!(
         table.lines().filter(|line| line.starts_with("| one | ") || line.starts_with("| two | ")).count(),
         2
     );
+}
+
+#[test]
+fn a_comparison_that_was_stopped_goes_on_where_it_was() {
+    let kept = tempfile::tempdir().unwrap();
+    let turns = |rounds: &str| {
+        let folder = kept.path().to_str().unwrap();
+        let output = bench(&echo_server("one", true), &["--rounds", rounds, "--resume", folder]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap().lines().count()
+    };
+    assert_eq!([turns("1"), turns("3"), turns("3")], [1, 2, 0]);
+}
+
+#[test]
+fn another_version_than_the_expected_one_is_not_measured() {
+    let server = echo_server("one", true) + "expect_version = '0.0.7'\n";
+    let output = bench(&server, &[]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("one must be 0.0.7"));
+}
+
+#[test]
+fn a_tracker_with_settings_of_its_own_is_no_fair_comparison() {
+    let shown = |setting: &str| {
+        let show =
+            format!("settings = ['echo', \"\"\"[server]\nport = 1 # flag; default 6969\n{setting}\"\"\"]\n");
+        bench(&(echo_server("ours", true) + &show), &["--rounds", "1"])
+    };
+    assert!(shown("workers = 0").status.success());
+    let output = shown("workers = 3 # file; default 0");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("settings are no defaults: server.workers"), "{text}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn lab(arguments: &str) -> Output {
 /// Loads `tracker` and answers the result.
 fn load(tracker: &WsTracker, arguments: &str) -> Value {
     let line = format!(
-        "load --protocol ws --json - --warmup 0.05 --duration 0.3 --torrents 10 --target {} {arguments}",
+        "load --protocol ws --json - --warmup 0.05 --duration 1 --torrents 10 --target {} {arguments}",
         tracker.address
     );
     let output = lab(&line);

@@ -1,0 +1,213 @@
+//! The rules of a fair comparison, checked on what was measured.
+
+use serde_json::Value;
+
+use super::figure::{Figure, Kind, median};
+use super::plan::Task;
+
+/// How far the mean number of peers in a reply may be apart.
+const PEERS_APART_MAX: f64 = 0.02;
+
+/// Share of the requests that may be lost without a word about it.
+const LOST_MAX: f64 = 0.001;
+
+/// One side of a comparison: a result for each round, `null` where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub task: &'a Task,
+    pub results: &'a [Value],
+}
+
+/// What is to be said about a comparison.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Marks {
+    /// Rules that were broken: the figure is none.
+    pub unfair: Vec<String>,
+    /// How far the peers in their replies are apart, if that is too far; no figure either.
+    pub apart: Option<String>,
+    /// What a reader should know to judge the figure.
+    pub doubts: Vec<String>,
+}
+
+/// Judges the sides of one figure.
+pub(super) fn judge(figure: &Figure, sides: &[Side<'_>]) -> Marks {
+    let mut marks = Marks::default();
+    for side in sides {
+        side.judge_alone(&mut marks);
+        side.judge_bottleneck(figure.kind, &mut marks);
+    }
+    if let [of, over] = sides {
+        judge_together(*of, *over, figure.kind, &mut marks);
+    }
+    marks
+}
+
+/// Rules that the servers of one workload break, where no figure says who is compared with whom.
+pub(super) fn judge_all(sides: &[Side<'_>]) -> Marks {
+    let mut marks = Marks::default();
+    sides.iter().for_each(|side| side.judge_alone(&mut marks));
+    for (at, over) in sides.iter().enumerate() {
+        sides[..at].iter().for_each(|of| judge_together(*of, *over, Kind::Cost, &mut marks));
+    }
+    marks
+}
+
+impl Side<'_> {
+    fn judge_alone(&self, marks: &mut Marks) {
+        let name = &self.task.name;
+        let measured = self.results.iter().filter(|result| !result.is_null()).count();
+        // One that never was has no figure, and the report says so in its place.
+        if (1..self.results.len()).contains(&measured) {
+            marks.doubts.push(format!("{name} was measured in {measured} rounds of {}", self.results.len()));
+        }
+        let parts = || self.results.iter().flat_map(|result| [result, &result["filled"]]);
+        let is_tracker = !self.task.server.is_echo;
+        if is_tracker && parts().any(|part| part["checks_connection_ids"] == false) {
+            marks.unfair.push(format!("{name} does not check connection ids"));
+        }
+        let count = |name: &str| parts().filter_map(|part| part[name].as_f64()).sum::<f64>();
+        if is_tracker && count("errors") > 0.0 {
+            marks.unfair.push(format!("{name} answered {} requests with an error", count("errors")));
+        }
+        if count("lost") > LOST_MAX * count("replies") {
+            let share = count("lost") / (count("lost") + count("replies")) * 100.0;
+            marks.doubts.push(format!("{name} lost {share:.1} % of the requests"));
+        }
+        for (metric, least) in &self.task.metric_min {
+            let came = |result: &&Value| result["metrics"][metric].as_f64() < Some(*least);
+            if self.results.iter().filter(|result| !result.is_null()).any(|result| came(&result)) {
+                marks.unfair.push(format!("{metric} of {name} stayed below {least}"));
+            }
+        }
+    }
+
+    /// A rate says something about the server only if the server set it, and so, less so, does a cost.
+    fn judge_bottleneck(&self, kind: Kind, marks: &mut Marks) {
+        if self.task.load.is_none() || !matches!(kind, Kind::Cost | Kind::Rate) || self.task.server.roams {
+            return;
+        }
+        let (expected, text) = match self.task.argument("--rate") {
+            Some(_) => ("rate", "did not keep the rate"),
+            None => ("server", "was not the bottleneck"),
+        };
+        let not = self.results.iter().filter_map(|result| result["bottleneck"].as_str());
+        let not = not.filter(|bottleneck| *bottleneck != expected).count();
+        if not > 0 {
+            marks.doubts.push(format!("{} {text} in {not} rounds of {}", self.task.name, self.results.len()));
+        }
+    }
+}
+
+fn judge_together(of: Side<'_>, over: Side<'_>, kind: Kind, marks: &mut Marks) {
+    // A server beside itself is asked other things on purpose; an echo thinks of nothing.
+    if of.task.server.name == over.task.server.name || of.task.server.is_echo || over.task.server.is_echo {
+        return;
+    }
+    let peers = |side: Side<'_>| {
+        median(&side.results.iter().filter_map(|result| result["mean_peers"].as_f64()).collect::<Vec<_>>())
+    };
+    // Peers in a reply are work, but no memory.
+    if let (Some(own), Some(other)) = (peers(of), peers(over))
+        && kind != Kind::Memory
+        && (own - other).abs() > own.max(other) * PEERS_APART_MAX
+    {
+        let names = format!("{} and {}", of.task.name, over.task.name);
+        marks.apart = Some(format!("mean peers in a reply of {names} are {own:.2} and {other:.2}"));
+    }
+    let asked = |side: Side<'_>| {
+        let mut asked = side.results.iter().find(|result| !result.is_null())?["asked"].clone();
+        asked.as_object_mut()?.remove("target");
+        Some(asked)
+    };
+    if let (Some(own), Some(other)) = (asked(of), asked(over))
+        && own != other
+    {
+        marks.unfair.push(format!("{} and {} were asked different things", of.task.name, over.task.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::bench::plan::tests::task;
+
+    fn figure(kind: &str) -> Figure {
+        serde_json::from_value(json!({ "workload": "w", "kind": kind, "of": "a", "must": 1.0 })).unwrap()
+    }
+
+    fn result(peers: f64) -> Value {
+        json!({
+            "mean_peers": peers, "replies": 1000, "lost": 0, "errors": 0, "bottleneck": "server",
+            "checks_connection_ids": true, "asked": { "target": "x", "numwant": 30 }, "filled": null,
+        })
+    }
+
+    /// What is said when one side did this and the other what it should.
+    fn marks(kind: &str, change: impl Fn(&mut Value)) -> Marks {
+        let (good, mut other) = (result(20.0), result(20.0));
+        other["asked"]["target"] = json!("y");
+        change(&mut other);
+        let (a, b) = (task("a"), task("b"));
+        let (good, other) = ([good.clone(), good], [other.clone(), other]);
+        judge(&figure(kind), &[Side { task: &a, results: &good }, Side { task: &b, results: &other }])
+    }
+
+    fn unfair(change: impl Fn(&mut Value)) -> String {
+        marks("cost", change).unfair.join("; ")
+    }
+
+    #[test]
+    fn who_does_the_same_is_fair() {
+        assert_eq!(marks("cost", |_| {}), Marks::default());
+        assert_eq!(marks("cost", |result| result["mean_peers"] = json!(20.3)), Marks::default());
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        assert_eq!(
+            marks("cost", |result| result["mean_peers"] = json!(19.5)).apart.unwrap(),
+            "mean peers in a reply of a and b are 20.00 and 19.50"
+        );
+        let careless = "b does not check connection ids";
+        assert_eq!(unfair(|result| result["checks_connection_ids"] = json!(false)), careless);
+        assert_eq!(unfair(|result| result["filled"] = json!({ "checks_connection_ids": false })), careless);
+        assert_eq!(unfair(|result| result["errors"] = json!(1)), "b answered 2 requests with an error");
+        assert_eq!(
+            unfair(|result| result["asked"]["numwant"] = json!(50)),
+            "a and b were asked different things"
+        );
+    }
+
+    #[test]
+    fn peers_in_a_reply_are_no_memory() {
+        assert_eq!(marks("memory", |result| result["mean_peers"] = json!(10.0)), Marks::default());
+    }
+
+    #[test]
+    fn what_weakens_a_figure_is_said() {
+        let doubts = |change: &dyn Fn(&mut Value)| marks("rate", change).doubts.join("; ");
+        assert_eq!(
+            doubts(&|result| result["bottleneck"] = json!("generator")),
+            "b was not the bottleneck in 2 rounds of 2"
+        );
+        assert_eq!(doubts(&|result| result["lost"] = json!(250)), "b lost 20.0 % of the requests");
+        let (task, results) = (task("a"), [result(20.0), Value::Null]);
+        let marks = judge(&figure("cost"), &[Side { task: &task, results: &results }]);
+        assert_eq!(marks.doubts, ["a was measured in 1 rounds of 2"]);
+    }
+
+    #[test]
+    fn what_should_have_happened_meanwhile_must_have() {
+        let mut task = task("a");
+        task.metric_min.insert("expired".to_owned(), 100.0);
+        let judge = |expired: f64| {
+            let mut result = result(20.0);
+            result["metrics"] = json!({ "expired": expired });
+            judge(&figure("max-latency"), &[Side { task: &task, results: &[result] }]).unfair.join("; ")
+        };
+        assert_eq!(judge(100.0), "");
+        assert_eq!(judge(99.0), "expired of a stayed below 100");
+    }
+}
