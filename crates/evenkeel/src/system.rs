@@ -23,6 +23,16 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Gives the memory that the allocator holds free back to the system. That of glibc keeps it otherwise, for the next
+/// flood; others have ways of their own.
+pub(crate) fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Random numbers that nobody can guess.
 pub(crate) fn random<const N: usize>() -> io::Result<[u64; N]> {
     let mut numbers = [0; N];
