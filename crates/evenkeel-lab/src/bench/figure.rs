@@ -79,7 +79,7 @@ impl Kind {
             Self::Memory => ("/filled/server/rss_bytes_per_peer", 1.0),
             Self::MaxLatency => ("/latency_us/max", 1e-3),
             Self::Stalls => ("/stalls", 1.0),
-            Self::Hold => ("/metrics/evenkeel_sweep_slice_max_seconds", 1e3),
+            Self::Hold => ("/metrics/evenkeel_shard_hold_max_seconds", 1e3),
         };
         Some(result.pointer(name)?.as_f64()? * scale)
     }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(stalls(&[0.0, 1.0], &[1.0, 0.0]), (0.0, Verdict::Aim));
         assert_eq!(stalls(&[1.0, 1.0], &[1.0, 0.0]), (1.0, Verdict::Missed));
         let hold = Figure { over: None, ..figure("hold", 1.0, 0.3) };
-        let held = results("metrics/evenkeel_sweep_slice_max_seconds", &[0.0002, 0.0011, 0.0003]);
+        let held = results("metrics/evenkeel_shard_hold_max_seconds", &[0.0002, 0.0011, 0.0003]);
         let outcome = hold.judge(&held, &[]).unwrap();
         assert_eq!(outcome.verdict, Verdict::Missed);
         assert!((outcome.value - 1.1).abs() < 1e-9);
