@@ -76,25 +76,26 @@ impl Model {
         let ttl = self.rig.rules.peer_ttl_secs();
         let (now, left) = (self.rig.now.0, self.rig.records());
         let kept = |record: &Record| left.iter().filter(|seen| seen.key == record.key).count();
+        // Oldest first: of two records of one peer in different swarms the older one goes before the other.
+        while let Some(at) = self.oldest_where(|record| {
+            // Between one time to live and two units of time more, either is right: the shard decides.
+            let age = now - record.last;
+            let listed = self.records.iter().filter(|other| other.key == record.key).count();
+            age > ttl + 64 || age > ttl && kept(record) < listed
+        }) {
+            self.remove(at);
+        }
         for torrent in 0..4 {
-            let mut at = 0;
-            while at < self.records.len() {
-                let record = self.records[at];
-                // Between one time to live and two units of time more, either is right: the shard decides.
-                let age = now - record.last;
-                let listed = self.records.iter().filter(|other| other.key == record.key).count();
-                let gone = age > ttl + 64 || age > ttl && kept(&record) < listed;
-                if record.torrent == torrent && gone {
-                    self.remove(at);
-                } else {
-                    at += 1;
-                }
-            }
             if !self.records.iter().any(|record| record.torrent == torrent) {
                 // The count of completions is kept for a while; the shard decides for how long.
                 self.downloaded[usize::from(torrent)] = self.stats(torrent).downloaded;
             }
         }
+    }
+
+    fn oldest_where(&self, is_it: impl Fn(&Record) -> bool) -> Option<usize> {
+        let found = self.records.iter().enumerate().filter(|(_, record)| is_it(record));
+        found.min_by_key(|(_, record)| record.last).map(|(at, _)| at)
     }
 
     fn drop_swarm(&mut self, torrent: u8) {
