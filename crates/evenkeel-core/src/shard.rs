@@ -318,10 +318,13 @@ impl Shard {
             index.relocate(place_of(last), last, at);
         }
         self.totals.shift(&Totals::of(&self.swarms[at]), &Totals::default());
-        self.few.rename(self.swarms[last].v4, u32::try_from(at).unwrap_or(u32::MAX));
-        let gone = self.swarms.swap_remove(at);
-        self.few.free(gone.v4);
+        let number = u32::try_from(at).unwrap_or(u32::MAX);
+        self.few.free(self.swarms[at].v4, number);
         self.tell_moved();
+        if at != last {
+            self.few.rename(self.swarms[last].v4, number);
+        }
+        self.swarms.swap_remove(at);
         self.totals.swarms -= 1;
         if self.swarms.len() < self.swarms.capacity() / 4 {
             self.swarms.shrink_to(self.swarms.len() * 2);

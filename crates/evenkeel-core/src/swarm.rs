@@ -13,9 +13,8 @@ use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
 use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
-pub(crate) use column::List;
-pub(crate) use column::Record;
 use column::{Column, Indexed, Ordered};
+pub(crate) use column::{List, Record};
 use few::FEW_MAX;
 pub(crate) use few::{Block, Few};
 use peers::Twin;
@@ -362,7 +361,7 @@ impl Edit<'_> {
         // In their order: seeders are first already.
         self.few.get(block).iter().for_each(|peer| column.insert(*peer, None));
         column.insert(peer, id);
-        self.few.free(block);
+        self.few.free(block, self.number);
         self.swarm.v4 = Block::default();
     }
 

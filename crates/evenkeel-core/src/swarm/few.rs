@@ -58,7 +58,7 @@ impl<R: Copy> Few<R> {
     pub(crate) fn push(&mut self, block: Block, record: R, owner: u32) -> Block {
         let mut records = [record; FEW_MAX];
         records[..block.len()].copy_from_slice(self.get(block));
-        self.free(block);
+        self.free(block, owner);
         self.put(&records[..=block.len()], owner)
     }
 
@@ -67,7 +67,7 @@ impl<R: Copy> Few<R> {
         let [first, rest @ ..] = self.get(block) else { return block };
         let mut records = [*first; FEW_MAX];
         records[1..block.len()].copy_from_slice(rest);
-        self.free(block);
+        self.free(block, owner);
         self.put(&records[..block.len() - 1], owner)
     }
 
@@ -87,10 +87,14 @@ impl<R: Copy> Few<R> {
         block
     }
 
-    /// Gives a block back. The last one of its kind may move in its place.
-    pub(crate) fn free(&mut self, block: Block) {
+    /// Gives a block back. The last one of its kind may move in its place. A block that is not the owner's stays: a swarm
+    /// that a panic left in doubt, and that is dropped for it, must not take another one's peers along.
+    pub(crate) fn free(&mut self, block: Block, owner: u32) {
         let Some(class) = block.len().checked_sub(1) else { return };
         let (all, owners) = (&mut self.records[class], &mut self.owners[class]);
+        if owners.get(block.at as usize) != Some(&owner) {
+            return;
+        }
         let (at, last) = (block.at as usize, owners.len() - 1);
         all.copy_within(last * block.len().., at * block.len());
         all.truncate(last * block.len());
@@ -125,6 +129,21 @@ fn len_of<T>(list: &[T]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_gives_back_what_is_not_its_own() {
+        let mut few = Few::default();
+        let mine = few.put(&[1, 2], 1);
+        let theirs = few.put(&[3, 4], 2);
+        few.free(mine, 1);
+        let (owner, theirs_now) = few.take_moved().unwrap();
+        assert_eq!((owner, theirs_now), (2, mine), "it has moved to where mine was");
+        // Once more, as a swarm in doubt would.
+        few.free(mine, 1);
+        few.free(theirs, 1);
+        assert_eq!(few.take_moved(), None);
+        assert_eq!(few.get(theirs_now), [3, 4]);
+    }
 
     /// Random operations beside plain lists.
     #[test]
