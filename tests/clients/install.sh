@@ -33,26 +33,15 @@ if ! has_libtorrent && ! { command -v python3 && python3 -c 'import ensurepip, v
     case " $missing " in *" python3-venv "*) ;; *) missing="$missing python3-venv" ;; esac
 fi
 
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "missing Debian packages:$missing (run this as root, or install them yourself)" >&2
-        exit 1
-    fi
-    echo "installing Debian packages:$missing"
-    export DEBIAN_FRONTEND=noninteractive
-    # Started as a service it would take port 6969, which is evenkeel's too.
-    case $missing in *" opentracker"*)
+# Started as a service it would take port 6969, which is evenkeel's too.
+case $missing in *" opentracker"*)
+    if [ "$(id -u)" -eq 0 ] && [ ! -e /etc/systemd/system/opentracker.service ]; then
         mkdir -p /etc/systemd/system
-        [ -e /etc/systemd/system/opentracker.service ] || ln -s /dev/null /etc/systemd/system/opentracker.service ;;
-    esac
-    apt="apt-get -qq -o DPkg::Lock::Timeout=600"
-    # Old package lists name versions that the mirror no longer has: then update them and try once more.
-    # shellcheck disable=SC2086
-    $apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
-        $apt update >/dev/null
-        $apt install -y --no-install-recommends $missing >/dev/null
-    }
-fi
+        ln -s /dev/null /etc/systemd/system/opentracker.service
+    fi ;;
+esac
+# shellcheck disable=SC2086
+sh "$root/scripts/install_debian.sh" $missing
 
 if ! has_libtorrent; then
     echo "making $venv with libtorrent $LIBTORRENT"

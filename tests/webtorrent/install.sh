@@ -19,21 +19,8 @@ need npm npm
 need "${CHROMIUM:-/usr/bin/chromium}" chromium
 need setpriv util-linux
 
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "missing Debian packages:$missing (run this as root, or install them yourself)" >&2
-        exit 1
-    fi
-    echo "installing Debian packages:$missing"
-    export DEBIAN_FRONTEND=noninteractive
-    apt="apt-get -qq -o DPkg::Lock::Timeout=600"
-    # Old package lists name versions that the mirror no longer has: then update them and try once more.
-    # shellcheck disable=SC2086
-    $apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
-        $apt update >/dev/null
-        $apt install -y --no-install-recommends $missing >/dev/null
-    }
-fi
+# shellcheck disable=SC2086
+sh "$root/scripts/install_debian.sh" $missing
 
 # 18.19 is the first with all that the tests use; Debian 12 has 18.20.
 node -e 'const [major, minor] = process.versions.node.split(".").map(Number)
