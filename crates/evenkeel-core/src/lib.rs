@@ -11,6 +11,7 @@ mod addresses;
 mod announce;
 pub mod connection;
 mod equilibrium;
+mod index;
 mod keyed;
 mod outcome;
 mod prefetch;

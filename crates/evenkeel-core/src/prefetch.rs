@@ -2,7 +2,7 @@
 //! each of its cache lines in turn waits for half of its time, while those of a whole batch can be fetched at once.
 
 /// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
+pub(crate) const LINE_BYTES: usize = 64;
 
 /// `count` lines from `first` on. A hint: whatever the address, nothing is read and nothing can go wrong.
 pub(crate) fn lines<T>(first: *const T, count: usize) {

@@ -33,7 +33,7 @@ pub const NUMWANT_DEFAULT: Bounds = Bounds::new(50, 1, REPLY_PEERS_MAX);
 /// Peers in an answer at most.
 pub const NUMWANT_MAX: Bounds = Bounds::new(REPLY_PEERS_MAX, 1, REPLY_PEERS_MAX);
 /// Peers that one swarm may hold.
-pub const PEERS_PER_SWARM_MAX: Bounds = Bounds::new(1_048_576, 2, 16_777_216);
+pub const PEERS_PER_SWARM_MAX: Bounds = Bounds::new(1_048_576, 2, 16_000_000);
 /// Peers that one address (IPv4 address, IPv6 /64) may have in one swarm.
 pub const PEERS_PER_ADDRESS_AND_SWARM_MAX: Bounds = Bounds::new(8, 1, 1_000);
 /// Peers that one address (IPv4 address, IPv6 /64) may have in all swarms.

@@ -1,16 +1,14 @@
 //! Info hash -> swarm: one of many shards, each behind a lock of its own that is held for one announce.
 
-mod index;
-
-use evenkeel_wire::{InfoHash, Stats};
+use evenkeel_wire::{Endpoint, InfoHash, Stats};
 
 use crate::addresses::AddressTable;
+use crate::index::{self, Index};
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
-use crate::swarm::{Edit, Few, Kind, Mark, Peer, PeerKey, Swarm, View};
+use crate::swarm::{Blocks, Edit, Kind, Mark, PeerKey, State, Swarm, View};
 use crate::time::{Stamp, Time};
-use index::Index;
 
 /// Shards of a store; a power of two.
 pub const SHARDS: usize = 1024;
@@ -66,7 +64,7 @@ impl Hint {
 
     /// The first step: the slot of a place.
     pub fn prefetch(self, place: Place) {
-        prefetch::lines(self.base.wrapping_add(index::bucket(place, self.mask)), 1);
+        index::prefetch_slot(self.base, self.mask, place.0);
     }
 }
 
@@ -100,8 +98,7 @@ impl Totals {
 pub struct Shard {
     pub(crate) keys: Keys,
     swarms: Vec<Swarm>,
-    /// Peers of those swarms that have few.
-    few: Few<Peer<6>>,
+    blocks: Blocks,
     index: Index,
     totals: Totals,
     /// See [`Shard::recorded`].
@@ -142,7 +139,7 @@ impl Shard {
         Self {
             keys,
             swarms: Vec::new(),
-            few: Few::default(),
+            blocks: Blocks::default(),
             index: Index::default(),
             totals: Totals::default(),
             recorded: 0,
@@ -173,7 +170,7 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, place: Place, info_hash: &InfoHash) -> Option<usize> {
-        self.index.find(place, |at| self.swarms[at].info_hash == *info_hash)
+        self.index.find(place.0, |at| self.swarms[at].info_hash == *info_hash)
     }
 
     /// Where its slots are; see [`Hint`].
@@ -184,21 +181,28 @@ impl Shard {
 
     /// The second step after [`Hint::prefetch`]: the swarm.
     pub fn prefetch_swarm(&self, place: Place) {
-        if let Some(at) = self.index.guess(place) {
+        if let Some(at) = self.index.guess(place.0) {
             // It begins anywhere in a line.
             prefetch::lines(&raw const self.swarms[at], 2);
         }
     }
 
-    /// The third step: its peers.
-    pub fn prefetch_peers(&self, place: Place) {
-        if let Some(at) = self.index.guess(place) {
-            prefetch::lines(self.swarm(at).v4().records().as_ptr(), 2);
+    /// The third step: its peers, if they are few, or where the caller's record is found among many.
+    pub fn prefetch_peers(&self, place: Place, caller: &Endpoint) {
+        if let Some(at) = self.index.guess(place.0) {
+            self.swarm(at).prefetch(caller);
+        }
+    }
+
+    /// The fourth step: the caller's record among many.
+    pub fn prefetch_caller(&self, place: Place, caller: &Endpoint) {
+        if let Some(at) = self.index.guess(place.0) {
+            self.swarm(at).prefetch_indexed(caller);
         }
     }
 
     pub(crate) fn swarm(&self, at: usize) -> View<'_> {
-        View { swarm: &self.swarms[at], few: &self.few, keyed: &self.keys.peer }
+        View { swarm: &self.swarms[at], blocks: &self.blocks, keyed: &self.keys.peer }
     }
 
     pub(crate) fn create(&mut self, place: Place, info_hash: InfoHash, now: Stamp) -> usize {
@@ -209,7 +213,10 @@ impl Shard {
         }
         self.swarms.push(Swarm::new(info_hash, now));
         let Self { swarms, index, keys, .. } = self;
-        index.insert(place, at, |at| keys.place(&swarms[at].info_hash));
+        if index.is_full() {
+            index.grow(|at| keys.place(&swarms[at].info_hash).0);
+        }
+        index.insert(place.0, at);
         self.totals.swarms += 1;
         at
     }
@@ -217,20 +224,13 @@ impl Shard {
     /// Changes a swarm and keeps the totals true.
     pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Edit<'_>) -> R) -> R {
         let before = Totals::of(&self.swarms[at]);
-        let Self { swarms, few, keys, .. } = self;
+        let Self { swarms, blocks, keys, .. } = self;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        let result = change(&mut Edit { swarm: &mut swarms[at], few, keyed: &keys.peer, number });
-        self.tell_moved();
+        let result = change(&mut Edit { swarm: &mut swarms[at], blocks, keyed: &keys.peer, number });
+        blocks.tell_moved(swarms);
         let after = Totals::of(&self.swarms[at]);
         self.totals.shift(&before, &after);
         result
-    }
-
-    /// Tells swarms whose peers have made room for others' where they are now.
-    fn tell_moved(&mut self) {
-        while let Some((owner, block)) = self.few.take_moved() {
-            self.swarms[owner].v4 = block;
-        }
     }
 
     /// Forgets peers that have not announced for their time to live, looking at no more than about `budget`
@@ -311,25 +311,26 @@ impl Shard {
 
     fn drop_at(&mut self, at: usize) {
         let last = self.swarms.len() - 1;
-        let Self { swarms, index, keys, .. } = self;
-        let place_of = |at: usize| keys.place(&swarms[at].info_hash);
-        index.remove(place_of(at), at, place_of);
+        let Self { swarms, blocks, index, keys, totals, .. } = self;
+        let hash_of = |at: usize| keys.place(&swarms[at].info_hash).0;
+        index.remove(hash_of(at), at, hash_of);
         if at != last {
-            index.relocate(place_of(last), last, at);
+            index.relocate(hash_of(last), last, at);
         }
-        self.totals.shift(&Totals::of(&self.swarms[at]), &Totals::default());
+        totals.shift(&Totals::of(&swarms[at]), &Totals::default());
+        totals.swarms -= 1;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        self.few.free(self.swarms[at].v4, number);
-        self.tell_moved();
+        blocks.free(&swarms[at], number);
+        blocks.tell_moved(swarms);
         if at != last {
-            self.few.rename(self.swarms[last].v4, number);
+            blocks.rename(&swarms[last], number);
         }
-        self.swarms.swap_remove(at);
-        self.totals.swarms -= 1;
-        if self.swarms.len() < self.swarms.capacity() / 4 {
-            self.swarms.shrink_to(self.swarms.len() * 2);
-            let Self { swarms, index, keys, .. } = self;
-            index.shrink(swarms.len(), |at| keys.place(&swarms[at].info_hash));
+        swarms.swap_remove(at);
+        if swarms.len() < swarms.capacity() / 4 {
+            swarms.shrink_to(swarms.len() * 2);
+        }
+        if index.is_sparse() {
+            index.shrink(|at| keys.place(&swarms[at].info_hash).0);
         }
     }
 }
@@ -347,23 +348,22 @@ fn sweep_swarm(
     addresses: &AddressTable,
 ) -> (Option<usize>, usize, u32) {
     let (mut record, mut looked, mut expired) = (from, 0, 0);
-    while record < edit.swarm.len() {
-        if looked >= budget {
-            return (Some(record), looked, expired);
-        }
-        looked += 1;
-        let spot = edit.view().spot(record);
-        if edit.view().state(spot).stamp().is_older_than(ttl_secs, now) {
-            let gone = edit.remove(spot);
-            addresses.remove(&gone);
-            expired += 1;
-            looked += REMOVED_COSTS;
-            edit.swarm.empty_since = now;
-        } else {
-            record += 1;
-        }
+    let is_expired = |state: State| state.stamp().is_older_than(ttl_secs, now);
+    loop {
+        let len = edit.swarm.len();
+        let end = len.min(record + budget.saturating_sub(looked));
+        let Some(found) = edit.view().position(record..end, is_expired) else {
+            let rest = (end < len).then_some(end);
+            return (rest, looked + end.saturating_sub(record), expired);
+        };
+        looked += found - record + 1 + REMOVED_COSTS;
+        expired += 1;
+        // Another record is in its place now.
+        record = found;
+        let gone = edit.remove(edit.view().spot(record));
+        addresses.remove(&gone);
+        edit.swarm.empty_since = now;
     }
-    (None, looked, expired)
 }
 
 impl Totals {

@@ -7,6 +7,9 @@
 mod column;
 mod few;
 pub(crate) mod peers;
+mod rows;
+
+use std::ops::Range;
 
 use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
 
@@ -15,10 +18,10 @@ use crate::scope::Scope;
 use crate::time::Stamp;
 use column::{Column, Indexed, Ordered};
 pub(crate) use column::{List, Record};
-use few::FEW_MAX;
-pub(crate) use few::{Block, Few};
+use few::{Block, FEW_MAX, Few};
 use peers::Twin;
 pub(crate) use peers::{Kind, Mark, Peer, SocketId, State, WebKey, WebPeer};
+use rows::Row;
 
 /// How many of the oldest are looked at for eviction in a swarm too large to look at all.
 const EVICTION_SAMPLE: usize = 64;
@@ -33,38 +36,47 @@ pub(crate) struct Swarm {
     pub(crate) local_peers: u16,
     /// When the last peer left; an empty swarm is kept for its count of completions.
     pub(crate) empty_since: Stamp,
-    /// A few IPv4 peers.
-    pub(crate) v4: Block,
+    /// IPv4 peers, if they are few.
+    v4: Block,
+    /// IPv6 peers, if they are few.
+    v6: Block,
     /// What most swarms do without.
     more: Option<Box<More>>,
 }
 
 const _: () = assert!(size_of::<Swarm>() == 56);
 
+/// Peers that are many, and those of browsers.
 #[derive(Default)]
 struct More {
-    /// IPv4 peers that are not few.
     v4: Column<Peer<6>>,
     v6: Column<Peer<18>>,
     web: Column<WebPeer>,
 }
 
+/// The peers of a shard's swarms that have few.
+#[derive(Default)]
+pub(crate) struct Blocks {
+    v4: Few<Peer<6>>,
+    v6: Few<Peer<18>>,
+}
+
 /// A column of many peers becomes a block again only well below [`FEW_MAX`], so that a swarm at the edge does not move
 /// all the time.
-const FEW_AGAIN: usize = 8;
+const FEW_AGAIN: usize = 96;
 
 /// A swarm to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) swarm: &'a Swarm,
-    pub(crate) few: &'a Few<Peer<6>>,
+    pub(crate) blocks: &'a Blocks,
     pub(crate) keyed: &'a Keyed,
 }
 
 /// A swarm to be changed.
 pub(crate) struct Edit<'a> {
     pub(crate) swarm: &'a mut Swarm,
-    pub(crate) few: &'a mut Few<Peer<6>>,
+    pub(crate) blocks: &'a mut Blocks,
     pub(crate) keyed: &'a Keyed,
     /// Position of the swarm in its shard.
     pub(crate) number: u32,
@@ -149,6 +161,7 @@ impl Swarm {
             local_peers: 0,
             empty_since: now,
             v4: Block::default(),
+            v6: Block::default(),
             more: None,
         }
     }
@@ -161,8 +174,8 @@ impl Swarm {
     /// Records of each family.
     pub(crate) fn lens(&self) -> [usize; 3] {
         match &self.more {
-            Some(more) => [self.v4.len() + more.v4.len(), more.v6.len(), more.web.len()],
-            None => [self.v4.len(), 0, 0],
+            Some(more) => [self.v4.len() + more.v4.len(), self.v6.len() + more.v6.len(), more.web.len()],
+            None => [self.v4.len(), self.v6.len(), 0],
         }
     }
 
@@ -175,20 +188,57 @@ impl Swarm {
     }
 }
 
-impl<'a> View<'a> {
-    pub(crate) fn v4(self) -> List<'a, Peer<6>> {
-        match &self.swarm.more {
-            Some(more) if self.swarm.v4.len() == 0 => more.v4.list(self.keyed),
-            _ => List::plain(self.few.get(self.swarm.v4), self.keyed),
+impl Blocks {
+    /// Tells swarms whose blocks have been moved to make room for others' where they are now.
+    pub(crate) fn tell_moved(&mut self, swarms: &mut [Swarm]) {
+        while let Some((owner, at)) = self.v4.take_moved() {
+            swarms[owner].v4.move_to(at);
+        }
+        while let Some((owner, at)) = self.v6.take_moved() {
+            swarms[owner].v6.move_to(at);
         }
     }
 
+    /// The swarm has another position now.
+    pub(crate) fn rename(&mut self, swarm: &Swarm, number: u32) {
+        self.v4.rename(swarm.v4, number);
+        self.v6.rename(swarm.v6, number);
+    }
+
+    /// Forgets the peers of a swarm.
+    pub(crate) fn free(&mut self, swarm: &Swarm, number: u32) {
+        self.v4.free(swarm.v4, number);
+        self.v6.free(swarm.v6, number);
+    }
+}
+
+impl<'a> View<'a> {
+    #[inline]
+    pub(crate) fn v4(self) -> List<'a, Peer<6>> {
+        match &self.swarm.more {
+            Some(more) if self.swarm.v4.len() == 0 => more.v4.list(self.keyed),
+            _ => self.blocks.v4.list(self.swarm.v4, self.keyed),
+        }
+    }
+
+    #[inline]
     pub(crate) fn v6(self) -> List<'a, Peer<18>> {
-        self.swarm.more.as_ref().map_or(List::plain(&[], self.keyed), |more| more.v6.list(self.keyed))
+        match &self.swarm.more {
+            Some(more) if self.swarm.v6.len() == 0 => more.v6.list(self.keyed),
+            _ => self.blocks.v6.list(self.swarm.v6, self.keyed),
+        }
     }
 
     pub(crate) fn web(self) -> List<'a, WebPeer> {
-        self.swarm.more.as_ref().map_or(List::plain(&[], self.keyed), |more| more.web.list(self.keyed))
+        self.swarm.more.as_ref().map_or(List::empty(self.keyed), |more| more.web.list(self.keyed))
+    }
+
+    /// The first of the records with these numbers of which it is true.
+    pub(crate) fn position(self, numbers: Range<usize>, is_it: impl Fn(State) -> bool) -> Option<usize> {
+        let (v4, v6, web) = (self.v4(), self.v6(), self.web());
+        v4.position(0, &numbers, &is_it)
+            .or_else(|| v6.position(v4.len(), &numbers, &is_it))
+            .or_else(|| web.position(v4.len() + v6.len(), &numbers, &is_it))
     }
 
     /// Record number `number` of all, for those who walk over them.
@@ -246,6 +296,22 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The caller's record will be looked for.
+    pub(crate) fn prefetch(self, caller: &Endpoint) {
+        match caller {
+            Endpoint::V4(addr) => self.v4().prefetch(addr),
+            Endpoint::V6(addr) => self.v6().prefetch(addr),
+        }
+    }
+
+    /// The next step, where there is an index.
+    pub(crate) fn prefetch_indexed(self, caller: &Endpoint) {
+        match caller {
+            Endpoint::V4(addr) => self.v4().prefetch_indexed(addr),
+            Endpoint::V6(addr) => self.v6().prefetch_indexed(addr),
+        }
+    }
+
     /// Peers from the same source, counted up to `max`.
     pub(crate) fn count_source(self, key: &PeerKey, max: usize) -> usize {
         match key {
@@ -258,7 +324,7 @@ impl<'a> View<'a> {
 
 impl Edit<'_> {
     pub(crate) fn view(&self) -> View<'_> {
-        View { swarm: self.swarm, few: self.few, keyed: self.keyed }
+        View { swarm: self.swarm, blocks: self.blocks, keyed: self.keyed }
     }
 
     /// Adds a peer that is not there yet.
@@ -267,14 +333,14 @@ impl Edit<'_> {
         self.uncount_twin(&key, mark);
         let state = State::new(kind, now);
         match key {
-            PeerKey::Dialled(Endpoint::V4(addr)) => self.insert_v4(Peer::new(addr, state, mark), id),
+            PeerKey::Dialled(Endpoint::V4(addr)) => {
+                self.v4().insert(Row { peer: Peer::new(addr, state, mark), id });
+            }
             PeerKey::Dialled(Endpoint::V6(addr)) => {
-                let column = &mut self.swarm.more.get_or_insert_default().v6;
-                Indexed { column, keyed: self.keyed }.insert(Peer::new(addr, state, mark), id);
+                self.v6().insert(Row { peer: Peer::new(addr, state, mark), id });
             }
             PeerKey::Web(key) => {
-                let column = &mut self.swarm.more.get_or_insert_default().web;
-                Indexed { column, keyed: self.keyed }.insert(WebPeer::new(key, state, mark.client), None);
+                self.web().insert(Row { peer: WebPeer::new(key, state, mark.client), id: None });
             }
         }
         *self.swarm.count(kind) += 1;
@@ -295,18 +361,10 @@ impl Edit<'_> {
         } else {
             self.uncount_twin(&key, mark);
         }
-        let Spot { family, at } = own;
-        match (&mut self.swarm.more, family) {
-            (Some(more), Family::V6) => {
-                Indexed { column: &mut more.v6, keyed: self.keyed }.renew(at, kind, now);
-            }
-            (Some(more), Family::Web) => {
-                Indexed { column: &mut more.web, keyed: self.keyed }.renew(at, kind, now);
-            }
-            (Some(more), _) if self.swarm.v4.len() == 0 => {
-                Indexed { column: &mut more.v4, keyed: self.keyed }.renew(at, kind, now);
-            }
-            _ => self.few.get_mut(self.swarm.v4).renew(at, kind, now),
+        match own.family {
+            Family::V4 => self.v4().renew(own.at, kind, now),
+            Family::V6 => self.v6().renew(own.at, kind, now),
+            Family::Web => self.web().renew(own.at, kind, now),
         }
         *self.swarm.count(kind) += 1;
     }
@@ -315,10 +373,10 @@ impl Edit<'_> {
     pub(crate) fn remove(&mut self, spot: Spot) -> Endpoint {
         let state = self.view().state(spot);
         let (key, mark) = self.view().identity(spot);
-        match (&mut self.swarm.more, spot.family) {
-            (Some(more), Family::V6) => Indexed { column: &mut more.v6, keyed: self.keyed }.remove(spot.at),
-            (Some(more), Family::Web) => Indexed { column: &mut more.web, keyed: self.keyed }.remove(spot.at),
-            _ => self.remove_v4(spot.at),
+        match spot.family {
+            Family::V4 => self.v4().remove(spot.at),
+            Family::V6 => self.v6().remove(spot.at),
+            Family::Web => self.web().remove(spot.at),
         }
         let is_bare = |more: &More| more.v4.len() + more.v6.len() + more.web.len() == 0;
         if self.swarm.more.as_deref().is_some_and(is_bare) {
@@ -348,37 +406,30 @@ impl Edit<'_> {
         self.remove(spot)
     }
 
-    /// Few peers are kept among the few of other swarms; many, or those with ids, in a column of their own.
-    fn insert_v4(&mut self, peer: Peer<6>, id: Option<PeerId>) {
-        let block = self.swarm.v4;
-        let is_few = self.swarm.more.as_ref().is_none_or(|more| more.v4.len() == 0);
-        if is_few && block.len() < FEW_MAX && id.is_none() {
-            self.swarm.v4 = self.few.push(block, peer, self.number);
-            return self.few.get_mut(self.swarm.v4).settle_last();
+    fn v4(&mut self) -> Dialled<'_, 6> {
+        Dialled {
+            block: &mut self.swarm.v4,
+            few: &mut self.blocks.v4,
+            more: &mut self.swarm.more,
+            column: |more| &mut more.v4,
+            keyed: self.keyed,
+            number: self.number,
         }
-        let column = &mut self.swarm.more.get_or_insert_default().v4;
-        let mut column = Indexed { column, keyed: self.keyed };
-        // In their order: seeders are first already.
-        self.few.get(block).iter().for_each(|peer| column.insert(*peer, None));
-        column.insert(peer, id);
-        self.few.free(block, self.number);
-        self.swarm.v4 = Block::default();
     }
 
-    fn remove_v4(&mut self, at: usize) {
-        match &mut self.swarm.more {
-            Some(more) if self.swarm.v4.len() == 0 => {
-                Indexed { column: &mut more.v4, keyed: self.keyed }.remove(at);
-                if more.v4.len() <= FEW_AGAIN && !more.v4.has_ids() {
-                    self.swarm.v4 = self.few.put(more.v4.list(self.keyed).records(), self.number);
-                    more.v4 = Column::default();
-                }
-            }
-            _ => {
-                self.few.get_mut(self.swarm.v4).bring_to_end(at);
-                self.swarm.v4 = self.few.pop(self.swarm.v4, self.number);
-            }
+    fn v6(&mut self) -> Dialled<'_, 18> {
+        Dialled {
+            block: &mut self.swarm.v6,
+            few: &mut self.blocks.v6,
+            more: &mut self.swarm.more,
+            column: |more| &mut more.v6,
+            keyed: self.keyed,
+            number: self.number,
         }
+    }
+
+    fn web(&mut self) -> Indexed<'_, WebPeer> {
+        Indexed { column: &mut self.swarm.more.get_or_insert_default().web, keyed: self.keyed }
     }
 
     /// The announcing record of `key` is about to be counted: a counted twin no longer is.
@@ -399,25 +450,93 @@ impl Edit<'_> {
     fn flip_twin(&mut self, key: &PeerKey, mark: Mark, counted: bool) -> Option<Kind> {
         let view = self.view();
         let twin = |endpoint: &Endpoint| Twin { mark, port: endpoint.port().to_be_bytes() };
-        let state = match key {
+        let flip = |state: &mut State| {
+            state.set_counted(!counted);
+            state.kind()
+        };
+        Some(match key {
             PeerKey::Dialled(endpoint @ Endpoint::V4(_)) => {
                 let at = view.v6().find_twin(&twin(endpoint), counted)?;
-                self.swarm.more.as_mut()?.v6.state_mut(at)
+                flip(self.v6().state_mut(at))
             }
             PeerKey::Dialled(endpoint @ Endpoint::V6(_)) => {
                 let at = view.v4().find_twin(&twin(endpoint), counted)?;
-                match &mut self.swarm.more {
-                    Some(more) if self.swarm.v4.len() == 0 => more.v4.state_mut(at),
-                    _ => self.few.get_mut(self.swarm.v4)[at].state_mut(),
-                }
+                flip(self.v4().state_mut(at))
             }
             PeerKey::Web(key) => {
                 let at = view.web().find_twin(&key.peer_id, counted)?;
-                self.swarm.more.as_mut()?.web.state_mut(at)
+                flip(self.web().column.records_mut()[at].state_mut())
             }
+        })
+    }
+}
+
+/// The peers of one family that are dialled, to be changed: few of them are kept side by side with those of other swarms,
+/// many in a column of their own.
+struct Dialled<'a, const N: usize> {
+    block: &'a mut Block,
+    few: &'a mut Few<Peer<N>>,
+    more: &'a mut Option<Box<More>>,
+    column: fn(&mut More) -> &mut Column<Peer<N>>,
+    keyed: &'a Keyed,
+    number: u32,
+}
+
+impl<const N: usize> Dialled<'_, N> {
+    fn are_many(&mut self) -> bool {
+        self.block.len() == 0 && self.more.as_mut().is_some_and(|more| (self.column)(more).len() > 0)
+    }
+
+    fn many(&mut self) -> Indexed<'_, Peer<N>> {
+        let column = (self.column)(self.more.get_or_insert_default());
+        Indexed { column, keyed: self.keyed }
+    }
+
+    fn renew(&mut self, at: usize, kind: Kind, now: Stamp) {
+        match self.block.len() {
+            0 => self.many().renew(at, kind, now),
+            _ => self.few.part(*self.block).renew(at, kind, now),
+        }
+    }
+
+    /// What a record says of its peer, to be changed in what its place does not depend on.
+    fn state_mut(&mut self, at: usize) -> &mut State {
+        let record = match self.block.len() {
+            0 => &mut (self.column)(self.more.get_or_insert_default()).records_mut()[at],
+            _ => &mut self.few.part(*self.block).into_records()[at],
         };
-        state.set_counted(!counted);
-        Some(state.kind())
+        record.state_mut()
+    }
+
+    fn insert(&mut self, row: Row<Peer<N>>) {
+        if self.are_many() {
+            return self.many().insert(row);
+        }
+        if self.block.len() < FEW_MAX {
+            *self.block = self.few.push(*self.block, row, self.number);
+            return self.few.part(*self.block).settle_last();
+        }
+        let column = (self.column)(self.more.get_or_insert_default());
+        let mut many = Indexed { column, keyed: self.keyed };
+        // In their order: seeders are first already.
+        self.few.rows(*self.block).for_each(|row| many.insert(row));
+        many.insert(row);
+        self.few.free(*self.block, self.number);
+        *self.block = Block::default();
+    }
+
+    fn remove(&mut self, at: usize) {
+        if self.block.len() > 0 {
+            self.few.part(*self.block).bring_to_end(at);
+            *self.block = self.few.pop(*self.block, self.number);
+            return;
+        }
+        self.many().remove(at);
+        let column = (self.column)(self.more.get_or_insert_default());
+        if column.len() <= FEW_AGAIN {
+            *self.block = self.few.put(column.rows(), self.number);
+            *column = Column::default();
+        }
     }
 }
 

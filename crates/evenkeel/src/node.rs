@@ -15,7 +15,7 @@ use evenkeel_core::{
     AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Outcome, PeerKey, Place, Reason, Rules,
     SHARDS, Scratch, Seen, Shard, Time, Totals,
 };
-use evenkeel_wire::{Announce, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect};
@@ -185,21 +185,22 @@ impl Node {
         self.keys.place(info_hash)
     }
 
-    /// Has what announces of these torrents will touch fetched from memory, in three steps that each need what the one
-    /// before has brought: slots, swarms, peers. All of a batch wait together instead of one after the other.
-    pub(crate) fn prefetch(&self, places: &[Option<Place>]) {
-        if places.len() < 2 {
-            return;
-        }
-        let slots = || places.iter().flatten().map(|place| (*place, &self.slots[place.shard()]));
-        for (place, slot) in slots() {
+    /// Has what announces of these peers will touch fetched from memory, in four steps that each need what the one
+    /// before has brought: slots, swarms, peers or their index, records that it names. All of a batch wait together
+    /// instead of one after the other.
+    pub(crate) fn prefetch(&self, callers: impl Iterator<Item = (Endpoint, Place)> + Clone) {
+        let slots = callers.map(|(caller, place)| (&self.slots[place.shard()], place, caller));
+        for (slot, place, _) in slots.clone() {
             slot.hint().prefetch(place);
         }
-        for (place, slot) in slots() {
+        for (slot, place, _) in slots.clone() {
             lock(&slot.shard).prefetch_swarm(place);
         }
-        for (place, slot) in slots() {
-            lock(&slot.shard).prefetch_peers(place);
+        for (slot, place, caller) in slots.clone() {
+            lock(&slot.shard).prefetch_peers(place, &caller);
+        }
+        for (slot, place, caller) in slots {
+            lock(&slot.shard).prefetch_caller(place, &caller);
         }
     }
 
@@ -214,8 +215,8 @@ impl Node {
     }
 
     /// Whether `id` was issued to `source` not long ago.
-    pub(crate) fn verify_connection_id(&self, id: u64, source: IpAddr) -> bool {
-        self.connection_ids.verify(id, self.epoch(), source)
+    pub(crate) fn verify_connection_id(&self, id: u64, epoch: Epoch, source: IpAddr) -> bool {
+        self.connection_ids.verify(id, epoch, source)
     }
 
     /// What the store holds, without taking a lock.
@@ -316,7 +317,8 @@ impl Node {
         Time(u32::try_from(instant.duration_since(self.started).as_secs()).unwrap_or(u32::MAX))
     }
 
-    fn epoch(&self) -> Epoch {
+    /// What connection ids are told apart by, now.
+    pub(crate) fn epoch(&self) -> Epoch {
         Epoch::at(self.started_secs + self.started.elapsed().as_secs())
     }
 }

@@ -3,18 +3,22 @@
 //! Up to [`SCANNED_MAX`] peers are found by a linear scan, which at this size beats any table; above it, by an
 //! index. Positions are not stable: whatever moves a record keeps the index true.
 
+use std::ops::Range;
+
 use evenkeel_wire::{Endpoint, PeerId};
-use hashbrown::HashTable;
-use thin_vec::ThinVec;
 
 use super::peers::{Kind, State};
+use super::rows::{Beside, Row, Rows};
 use crate::addresses::source;
+use crate::index::{Index, POSITIONS_MAX};
 use crate::keyed::Keyed;
+use crate::prefetch;
+use crate::rules::PEERS_PER_SWARM_MAX;
 use crate::scope::Scope;
 use crate::time::Stamp;
 
 /// Largest column without an index.
-const SCANNED_MAX: usize = 128;
+pub(crate) const SCANNED_MAX: usize = 128;
 /// An index is dropped only well below that, so that a column at the edge does not rebuild it all the time.
 const SCANNED_AGAIN: usize = 96;
 
@@ -37,23 +41,16 @@ pub(crate) trait Record: Copy {
     fn twin_hash(twin: &Self::Twin, keyed: &Keyed) -> u64;
 }
 
-/// The records, seeders before all others: 16 bytes while there are few, and the records themselves.
+/// The rows, seeders before all others.
 pub(crate) struct Column<R> {
-    peers: ThinVec<R>,
-    /// What most columns do without.
-    more: Option<Box<More>>,
-}
-
-#[derive(Default)]
-pub(crate) struct More {
-    index: Option<Index>,
-    /// Parallel to `peers` when ids are kept (a setting that holds from start to end), else empty.
-    ids: Vec<PeerId>,
+    rows: Rows<R>,
+    /// Where records are, once they are too many to scan.
+    index: Option<Box<Tables>>,
 }
 
 impl<R> Default for Column<R> {
     fn default() -> Self {
-        Self { peers: ThinVec::new(), more: None }
+        Self { rows: Rows::default(), index: None }
     }
 }
 
@@ -61,15 +58,14 @@ impl<R> Default for Column<R> {
 /// addresses must not make a chain of thousands: what is beyond has no twin.
 const SAME_TWIN_MAX: usize = 16;
 
-/// Where records are, for columns too long to scan.
-struct Index {
+pub(crate) struct Tables {
     by_key: Table,
     by_twin: Table,
 }
 
-/// A hash table that grows in steps that nobody has to wait for. One table of a million places takes tens of
-/// milliseconds to double, and the shard is held meanwhile; in [`PARTS`] parts, each doubles by itself.
-struct Table(Box<[HashTable<u32>]>);
+/// An index that grows in steps that nobody has to wait for. One of a million places takes tens of milliseconds to
+/// double, and the shard is held meanwhile; in [`PARTS`] parts, each doubles by itself.
+struct Table(Box<[Index]>);
 
 /// Parts of a table of more than [`WHOLE_MAX`] places; smaller ones are whole. A power of two.
 const PARTS: usize = 256;
@@ -80,20 +76,48 @@ const WHOLE_AGAIN: usize = 2048;
 
 impl Table {
     fn new(parts: usize) -> Self {
-        Self((0..parts).map(|_| HashTable::new()).collect())
+        Self((0..parts).map(|_| Index::default()).collect())
     }
 
-    /// Middle bits: a part takes its bucket from the low ones and its tag from the high ones.
-    fn part(&self, hash: u64) -> &HashTable<u32> {
+    fn part(&self, hash: u64) -> &Index {
         &self.0[part_of(hash, self.0.len())]
     }
 
-    fn part_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
+    fn part_mut(&mut self, hash: u64) -> &mut Index {
         let part = part_of(hash, self.0.len());
         &mut self.0[part]
     }
+
+    fn insert(&mut self, hash: u64, at: usize, hash_of: impl Fn(usize) -> u64) {
+        let part = self.part_mut(hash);
+        if part.is_full() {
+            part.grow(hash_of);
+        }
+        part.insert(hash, at);
+    }
+
+    fn remove(&mut self, hash: u64, at: usize, hash_of: impl Fn(usize) -> u64) {
+        let part = self.part_mut(hash);
+        part.remove(hash, at, &hash_of);
+        if part.is_sparse() {
+            part.shrink(hash_of);
+        }
+    }
+
+    fn swap(&mut self, hashes: [u64; 2], positions: [usize; 2]) {
+        let [a, b] = hashes.map(|hash| part_of(hash, self.0.len()));
+        if a == b {
+            self.0[a].swap(hashes, positions);
+        } else {
+            self.0[a].relocate(hashes[0], positions[0], positions[1]);
+            self.0[b].relocate(hashes[1], positions[1], positions[0]);
+        }
+    }
 }
 
+const _: () = assert!(PEERS_PER_SWARM_MAX.max as usize <= POSITIONS_MAX);
+
+/// Middle bits: a part takes its bucket from the low ones and its tag from the high ones.
 fn part_of(hash: u64, parts: usize) -> usize {
     usize::try_from(hash >> 40 & 0xFFFF).unwrap_or_default() & (parts - 1)
 }
@@ -102,14 +126,21 @@ fn part_of(hash: u64, parts: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct List<'a, R> {
     records: &'a [R],
-    more: Option<&'a More>,
+    /// What is beside the records, and where theirs begins in it.
+    beside: (usize, Option<&'a Beside>),
+    index: Option<&'a Tables>,
     keyed: &'a Keyed,
 }
 
 impl<'a, R: Record> List<'a, R> {
-    /// Records that nothing else is known of.
-    pub(crate) fn plain(records: &'a [R], keyed: &'a Keyed) -> Self {
-        Self { records, more: None, keyed }
+    /// No records.
+    pub(crate) fn empty(keyed: &'a Keyed) -> Self {
+        Self { records: &[], beside: (0, None), index: None, keyed }
+    }
+
+    /// Some rows of many, few enough to be scanned.
+    pub(crate) fn few(rows: &'a Rows<R>, from: usize, len: usize, keyed: &'a Keyed) -> Self {
+        Self { records: &rows.records()[from..][..len], beside: (from, rows.beside()), index: None, keyed }
     }
 
     pub(crate) fn len(self) -> usize {
@@ -126,17 +157,17 @@ impl<'a, R: Record> List<'a, R> {
     }
 
     pub(crate) fn id(self, at: usize) -> Option<PeerId> {
-        self.more?.ids.get(at).copied()
+        let (from, beside) = self.beside;
+        beside?.ids.get(from + at).copied()
     }
 
     /// Where a record is.
     pub(crate) fn find(self, key: &R::Key) -> Option<usize> {
-        match self.index() {
+        match self.index {
             None => self.records.iter().position(|peer| peer.key() == *key),
             Some(index) => {
                 let hash = R::key_hash(key, self.keyed);
-                let found = index.by_key.part(hash).find(hash, |at| self.records[*at as usize].key() == *key);
-                found.map(|at| *at as usize)
+                index.by_key.part(hash).find(hash, |at| self.records[at].key() == *key)
             }
         }
     }
@@ -144,12 +175,11 @@ impl<'a, R: Record> List<'a, R> {
     /// Where a record of a client is, counted or not as asked.
     pub(crate) fn find_twin(self, twin: &R::Twin, counted: bool) -> Option<usize> {
         let is_twin = |peer: &R| peer.twin() == *twin && peer.state().is_counted() == counted;
-        match self.index() {
+        match self.index {
             None => self.records.iter().position(is_twin),
             Some(index) => {
                 let hash = R::twin_hash(twin, self.keyed);
-                let found = index.by_twin.part(hash).find(hash, |at| is_twin(&self.records[*at as usize]));
-                found.map(|at| *at as usize)
+                index.by_twin.part(hash).find(hash, |at| is_twin(&self.records[at]))
             }
         }
     }
@@ -159,23 +189,55 @@ impl<'a, R: Record> List<'a, R> {
         self.find_twin(twin, true).or_else(|| self.find_twin(twin, false))
     }
 
+    /// The first of the records with these numbers of which it is true; the first record has the number `first`.
+    pub(crate) fn position(
+        self,
+        first: usize,
+        numbers: &Range<usize>,
+        is_it: impl Fn(State) -> bool,
+    ) -> Option<usize> {
+        let [from, to] = [numbers.start, numbers.end].map(|end| end.saturating_sub(first).min(self.len()));
+        let found = self.records[from..to].iter().position(|peer| is_it(peer.state()));
+        found.map(|at| first + from + at)
+    }
+
     /// Records of the same source as `key` (IPv4 address, IPv6 /64), counted up to `max`.
     pub(crate) fn count_source(self, key: &R::Key, max: usize) -> usize {
         let endpoint = R::source(key);
         let is_same = |peer: &R| source(&R::source(&peer.key())) == source(&endpoint);
-        match self.index() {
+        match self.index {
             // Only global sources share a hash.
             Some(index) if Scope::of(&endpoint) == Scope::Global => {
                 let hash = R::key_hash(key, self.keyed);
-                let same_hash = index.by_key.part(hash).iter_hash(hash);
-                same_hash.filter(|at| is_same(&self.records[**at as usize])).take(max).count()
+                index.by_key.part(hash).count(hash, max, |at| is_same(&self.records[at]))
             }
             _ => self.records.iter().filter(|peer| is_same(peer)).take(max).count(),
         }
     }
 
-    fn index(self) -> Option<&'a Index> {
-        self.more?.index.as_ref()
+    /// The record of this key will be looked for: the records are fetched, or the place in the index.
+    pub(crate) fn prefetch(self, key: &R::Key) {
+        match self.index {
+            None => {
+                // They begin anywhere in a line. Beyond a few, the processor sees for itself where a scan goes.
+                let lines = (size_of_val(self.records) / prefetch::LINE_BYTES + 1).min(4);
+                prefetch::lines(self.records.as_ptr(), lines);
+            }
+            Some(index) => {
+                let hash = R::key_hash(key, self.keyed);
+                index.by_key.part(hash).prefetch(hash);
+            }
+        }
+    }
+
+    /// The next step where there is an index: the record.
+    pub(crate) fn prefetch_indexed(self, key: &R::Key) {
+        if let Some(index) = self.index {
+            let hash = R::key_hash(key, self.keyed);
+            if let Some(at) = index.by_key.part(hash).guess(hash) {
+                prefetch::lines(&raw const self.records[at], 1);
+            }
+        }
     }
 }
 
@@ -225,14 +287,26 @@ pub(crate) trait Ordered<R: Record> {
     }
 }
 
-/// A block: nothing depends on where its records are.
-impl<R: Record> Ordered<R> for &mut [R] {
+/// A block among others: nothing depends on where in it its records are.
+pub(crate) struct Part<'a, R> {
+    pub(crate) rows: &'a mut Rows<R>,
+    pub(crate) from: usize,
+    pub(crate) len: usize,
+}
+
+impl<'a, R: Record> Part<'a, R> {
+    pub(crate) fn into_records(self) -> &'a mut [R] {
+        &mut self.rows.records_mut()[self.from..][..self.len]
+    }
+}
+
+impl<R: Record> Ordered<R> for Part<'_, R> {
     fn records(&mut self) -> &mut [R] {
-        self
+        &mut self.rows.records_mut()[self.from..][..self.len]
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        <[R]>::swap(self, a, b);
+        self.rows.swap(self.from + a, self.from + b);
     }
 }
 
@@ -244,46 +318,38 @@ pub(crate) struct Indexed<'a, R> {
 
 impl<R: Record> Ordered<R> for Indexed<'_, R> {
     fn records(&mut self) -> &mut [R] {
-        &mut self.column.peers
+        self.column.rows.records_mut()
     }
 
     fn swap(&mut self, a: usize, b: usize) {
         if a == b {
             return;
         }
-        if let Some(more) = &mut self.column.more {
-            if let Some(index) = &mut more.index {
-                index.swap(&self.column.peers, [a, b], self.keyed);
-            }
-            if !more.ids.is_empty() {
-                more.ids.swap(a, b);
-            }
+        let Column { rows, index } = self.column;
+        if let Some(tables) = index {
+            tables.swap(rows.records(), [a, b], self.keyed);
         }
-        self.column.peers.swap(a, b);
+        rows.swap(a, b);
     }
 }
 
 impl<R: Record> Indexed<'_, R> {
     /// Adds a record that is not there yet.
-    pub(crate) fn insert(&mut self, peer: R, id: Option<PeerId>) {
-        let Column { peers, more } = self.column;
-        if peers.len() == peers.capacity() {
+    pub(crate) fn insert(&mut self, row: Row<R>) {
+        let Column { rows, index } = self.column;
+        if rows.len() == rows.capacity() {
             // Growth by an eighth, not by doubling: there are many columns, and most have come to rest.
-            peers.reserve_exact(2.max(peers.len() / 8));
+            rows.reserve(2.max(rows.len() / 8));
         }
-        let at = peers.len();
-        peers.push(peer);
-        if let Some(id) = id {
-            more.get_or_insert_default().ids.push(id);
-        }
-        match more.as_mut().and_then(|more| more.index.as_mut()) {
-            Some(index) if index.is_whole() && peers.len() > WHOLE_MAX => {
-                *index = Index::of(peers, self.keyed);
+        let at = rows.len();
+        rows.push(row);
+        let records = rows.records();
+        match index {
+            Some(tables) if tables.is_whole() && records.len() > WHOLE_MAX => {
+                **tables = Tables::of(records, self.keyed);
             }
-            Some(index) => index.add(peers, at, self.keyed),
-            None if peers.len() > SCANNED_MAX => {
-                more.get_or_insert_default().index = Some(Index::of(peers, self.keyed));
-            }
+            Some(tables) => tables.add(records, at, self.keyed),
+            None if records.len() > SCANNED_MAX => *index = Some(Box::new(Tables::of(records, self.keyed))),
             None => {}
         }
         self.settle_last();
@@ -292,32 +358,22 @@ impl<R: Record> Indexed<'_, R> {
     /// Takes a record out.
     pub(crate) fn remove(&mut self, at: usize) {
         self.bring_to_end(at);
-        let Column { peers, more } = self.column;
-        let last = peers.len() - 1;
-        if let Some(some) = more {
-            if let Some(index) = &mut some.index {
-                index.remove(peers, last, self.keyed);
-            }
-            some.ids.pop();
-            if last < SCANNED_AGAIN {
-                some.index = None;
-            }
-            if some.index.is_none() && some.ids.is_empty() {
-                *more = None;
-            }
+        let Column { rows, index } = self.column;
+        let last = rows.len() - 1;
+        if let Some(tables) = index {
+            tables.remove(rows.records(), last, self.keyed);
         }
-        peers.pop();
-        if let Some(index) = more.as_mut().and_then(|more| more.index.as_mut())
-            && !index.is_whole()
-            && last < WHOLE_AGAIN
-        {
-            *index = Index::of(peers, self.keyed);
+        rows.swap_remove(last, 1);
+        match index {
+            Some(_) if last < SCANNED_AGAIN => *index = None,
+            Some(tables) if !tables.is_whole() && last < WHOLE_AGAIN => {
+                **tables = Tables::of(rows.records(), self.keyed);
+            }
+            _ => {}
         }
-        if last < peers.capacity() / 2 {
+        if last < rows.capacity() / 2 {
             // Room for new ones is made again when they come.
-            let mut fewer = ThinVec::with_capacity(last + last / 8);
-            fewer.append(peers);
-            *peers = fewer;
+            rows.shrink_to(last + last / 8);
         }
     }
 }
@@ -325,87 +381,69 @@ impl<R: Record> Indexed<'_, R> {
 impl<R: Record> Column<R> {
     /// The records, to be read.
     pub(crate) fn list<'a>(&'a self, keyed: &'a Keyed) -> List<'a, R> {
-        List { records: &self.peers, more: self.more.as_deref(), keyed }
+        let beside = (0, self.rows.beside());
+        List { records: self.rows.records(), beside, index: self.index.as_deref(), keyed }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.peers.len()
+        self.rows.len()
     }
 
-    /// What a record says of its peer, to be changed in what its place does not depend on.
-    pub(crate) fn state_mut(&mut self, at: usize) -> &mut State {
-        self.peers[at].state_mut()
+    /// The records, to be changed in what their places do not depend on.
+    pub(crate) fn records_mut(&mut self) -> &mut [R] {
+        self.rows.records_mut()
     }
 
-    /// Whether ids are kept beside the records.
-    pub(crate) fn has_ids(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| !more.ids.is_empty())
+    pub(crate) fn rows(&self) -> &Rows<R> {
+        &self.rows
     }
 }
 
-impl Index {
-    fn of<R: Record>(peers: &[R], keyed: &Keyed) -> Self {
-        let parts = if peers.len() > WHOLE_MAX { PARTS } else { 1 };
-        let mut index = Self { by_key: Table::new(parts), by_twin: Table::new(parts) };
-        for at in 0..peers.len() {
-            index.add(peers, at, keyed);
+impl Tables {
+    fn of<R: Record>(records: &[R], keyed: &Keyed) -> Self {
+        let parts = if records.len() > WHOLE_MAX { PARTS } else { 1 };
+        let mut tables = Self { by_key: Table::new(parts), by_twin: Table::new(parts) };
+        for at in 0..records.len() {
+            tables.add(records, at, keyed);
         }
-        index
+        tables
     }
 
     fn is_whole(&self) -> bool {
         self.by_key.0.len() == 1
     }
 
-    fn add<R: Record>(&mut self, peers: &[R], at: usize, keyed: &Keyed) {
-        let position = position(at);
-        let key = |at: &u32| R::key_hash(&peers[*at as usize].key(), keyed);
-        let hash = key(&position);
-        self.by_key.part_mut(hash).insert_unique(hash, position, key);
-        let twin = |at: &u32| R::twin_hash(&peers[*at as usize].twin(), keyed);
-        let hash = twin(&position);
-        let same = self.by_twin.part_mut(hash);
-        if same.iter_hash(hash).take(SAME_TWIN_MAX).count() < SAME_TWIN_MAX {
-            same.insert_unique(hash, position, twin);
+    fn add<R: Record>(&mut self, records: &[R], at: usize, keyed: &Keyed) {
+        let [key, twin] = hashes(&records[at], keyed);
+        self.by_key.insert(key, at, |at| key_hash(&records[at], keyed));
+        if self.by_twin.part(twin).count(twin, SAME_TWIN_MAX, |_| true) < SAME_TWIN_MAX {
+            self.by_twin.insert(twin, at, |at| twin_hash(&records[at], keyed));
         }
     }
 
-    fn remove<R: Record>(&mut self, peers: &[R], at: usize, keyed: &Keyed) {
-        let [key, twin] = hashes(&peers[at], keyed);
-        let position = position(at);
-        if let Ok(entry) = self.by_key.part_mut(key).find_entry(key, |other| *other == position) {
-            entry.remove();
-        }
-        if let Ok(entry) = self.by_twin.part_mut(twin).find_entry(twin, |other| *other == position) {
-            entry.remove();
-        }
+    fn remove<R: Record>(&mut self, records: &[R], at: usize, keyed: &Keyed) {
+        let [key, twin] = hashes(&records[at], keyed);
+        self.by_key.remove(key, at, |at| key_hash(&records[at], keyed));
+        self.by_twin.remove(twin, at, |at| twin_hash(&records[at], keyed));
     }
 
     /// Notes that two records change places.
-    fn swap<R: Record>(&mut self, peers: &[R], pair: [usize; 2], keyed: &Keyed) {
-        let [a, b] = pair.map(position);
-        let [[a_key, a_twin], [b_key, b_twin]] = pair.map(|at| hashes(&peers[at], keyed));
-        for (table, hashes) in [(&mut self.by_key, [a_key, b_key]), (&mut self.by_twin, [a_twin, b_twin])] {
-            // Equal hashes share a bucket chain: both slots are found before either is changed.
-            let first = table.part(hashes[0]).find_bucket_index(hashes[0], |at| *at == a);
-            let second = table.part(hashes[1]).find_bucket_index(hashes[1], |at| *at == b);
-            for (hash, slot, now_at) in [(hashes[0], first, b), (hashes[1], second, a)] {
-                if let Some(at) = slot.and_then(|slot| table.part_mut(hash).get_bucket_mut(slot)) {
-                    *at = now_at;
-                }
-            }
-        }
+    fn swap<R: Record>(&mut self, records: &[R], pair: [usize; 2], keyed: &Keyed) {
+        self.by_key.swap(pair.map(|at| key_hash(&records[at], keyed)), pair);
+        self.by_twin.swap(pair.map(|at| twin_hash(&records[at], keyed)), pair);
     }
 }
 
-/// Of key and twin.
-fn hashes<R: Record>(peer: &R, keyed: &Keyed) -> [u64; 2] {
-    [R::key_hash(&peer.key(), keyed), R::twin_hash(&peer.twin(), keyed)]
+fn key_hash<R: Record>(record: &R, keyed: &Keyed) -> u64 {
+    R::key_hash(&record.key(), keyed)
 }
 
-/// Positions fit: a swarm holds at most 2^24 peers (`rules::PEERS_PER_SWARM_MAX`).
-fn position(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+fn twin_hash<R: Record>(record: &R, keyed: &Keyed) -> u64 {
+    R::twin_hash(&record.twin(), keyed)
+}
+
+fn hashes<R: Record>(record: &R, keyed: &Keyed) -> [u64; 2] {
+    [key_hash(record, keyed), twin_hash(record, keyed)]
 }
 
 #[cfg(test)]
@@ -443,13 +481,13 @@ mod tests {
         let mut numbers = Vec::new();
         for number in 0..6_000 {
             let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
-            Indexed { column: &mut column, keyed: &keyed }.insert(peer(number, kind), None);
+            Indexed { column: &mut column, keyed: &keyed }.insert(Row { peer: peer(number, kind), id: None });
             numbers.push(number);
             if number % 500 == 0 {
                 check(&column, &numbers, &keyed);
             }
         }
-        assert!(numbers.len() > WHOLE_MAX && !column.list(&keyed).index().unwrap().is_whole());
+        assert!(numbers.len() > WHOLE_MAX && !column.list(&keyed).index.unwrap().is_whole());
         while numbers.len() > SCANNED_AGAIN / 2 {
             let number = numbers.swap_remove(rng.usize(..numbers.len()));
             let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
@@ -465,6 +503,6 @@ mod tests {
             }
         }
         check(&column, &numbers, &keyed);
-        assert!(column.list(&keyed).index().is_none(), "few are scanned");
+        assert!(column.list(&keyed).index.is_none(), "few are scanned");
     }
 }
