@@ -119,11 +119,25 @@ pub fn decode(packet: &[u8]) -> Option<Request<'_>> {
     Some(Request::Claimed { connection_id, transaction, ask })
 }
 
-/// The torrent of what looks like an announce, for those who want to know before they read it. Proves nothing.
-pub fn peek_info_hash(packet: &[u8]) -> Option<InfoHash> {
+/// What of a packet is worth knowing before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// To be checked first.
+    pub connection_id: u64,
+    /// If it looks like an announce: of which torrent, and from which port. Proves nothing.
+    pub announce: Option<(InfoHash, u16)>,
+}
+
+/// Looks at a packet; `None` for one that is too short to be any, or asks for a connection id.
+pub fn glance(packet: &[u8]) -> Option<Glance> {
     let (head, body) = Ref::<_, RequestHead>::from_prefix(packet).ok()?;
-    let (body, _) = Ref::<_, AnnounceBody>::from_prefix(body).ok()?;
-    (head.action.get() == ANNOUNCE).then_some(body.info_hash)
+    let announce = match head.action.get() {
+        CONNECT => return None,
+        ANNOUNCE => Ref::<_, AnnounceBody>::from_prefix(body).ok(),
+        _ => None,
+    };
+    let announce = announce.map(|(body, _)| (body.info_hash, body.port.get()));
+    Some(Glance { connection_id: head.connection_id.get(), announce })
 }
 
 fn decode_announce(body: &[u8]) -> Result<Ask<'_>, Failure> {
@@ -306,13 +320,11 @@ mod tests {
             }
         );
         assert_eq!(url.pieces().count(), 0);
-        assert_eq!(peek_info_hash(&packet), Some(announce.info_hash));
-        assert_eq!(peek_info_hash(&packet[..97]), None);
-        assert_eq!(
-            peek_info_hash(&[&packet[..8], &[0, 0, 0, 2], &packet[12..]].concat()),
-            None,
-            "no announce"
-        );
+        let seen = |packet: &[u8]| glance(packet).unwrap().announce;
+        assert_eq!(seen(&packet), Some((announce.info_hash, announce.port)));
+        assert_eq!(seen(&packet[..97]), None, "no room for a port");
+        assert_eq!(seen(&[&packet[..8], &[0, 0, 0, 2], &packet[12..]].concat()), None, "no announce");
+        assert_eq!(glance(&packet[..15]), None, "no head");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use evenkeel_core::connection::Epoch;
 use evenkeel_core::{Handout, Place, Reason};
 use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
@@ -71,14 +72,19 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     let Ok(received) = batch.receive(socket) else { return 0 };
     let began = Instant::now();
     add(&worker.counters.receive_drops, batch.take_drops());
-    let mut places = [None; BATCH];
-    for (at, place) in places.iter_mut().enumerate().take(received) {
-        *place = udp::peek_info_hash(batch.request(at)).map(|info_hash| node.place(&info_hash));
+    let mut senders = [const { None }; BATCH];
+    let epoch = node.epoch();
+    for (at, sender) in senders.iter_mut().enumerate().take(received) {
+        let (packet, source) = batch.request(at);
+        *sender = source.map(|source| Sender::of(node, packet, source, epoch));
     }
-    node.prefetch(&places[..received]);
-    for (at, place) in places.iter().enumerate().take(received) {
-        batch.answer(at, |packet, source, out| {
-            let answered = node.catch(|| answer(node, worker, (packet, *place), source, out));
+    if received > 1 {
+        node.prefetch(senders.iter().flatten().filter_map(|sender| sender.peer));
+    }
+    for (at, sender) in senders.iter().enumerate().take(received) {
+        batch.answer(at, |packet, out| {
+            let Some(sender) = sender else { return 0 };
+            let answered = node.catch(|| answer(node, worker, packet, sender, out));
             answered.unwrap_or_else(|| {
                 worker.counters.count(Reason::Failed(Failure::Internal));
                 0
@@ -93,18 +99,33 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     received
 }
 
+/// Who sent a packet.
+struct Sender {
+    source: SocketAddr,
+    ip: IpAddr,
+    /// It got the connection id that it shows, at this address and not long ago.
+    is_proven: bool,
+    /// A proven one that announces: its peer, and where the swarm is.
+    peer: Option<(Endpoint, Place)>,
+}
+
+impl Sender {
+    fn of(node: &Node, packet: &[u8], source: SocketAddr, epoch: Epoch) -> Self {
+        let ip = source.ip().to_canonical();
+        let glance = udp::glance(packet);
+        let is_proven = glance.is_some_and(|seen| node.verify_connection_id(seen.connection_id, epoch, ip))
+            && source.port() != 0;
+        let announce = glance.filter(|_| is_proven).and_then(|seen| seen.announce);
+        let peer = announce.map(|(info_hash, port)| (Endpoint::new(ip, port), node.place(&info_hash)));
+        Self { source, ip, is_proven, peer }
+    }
+}
+
 /// Writes the answer to one packet to `out`; 0 bytes are silence.
 ///
 /// Until the sender has proven its address, the answer is no longer than the packet: a slice sees to it.
-fn answer(
-    node: &Node,
-    worker: &mut Worker,
-    (packet, place): (&[u8], Option<Place>),
-    source: SocketAddr,
-    out: &mut [u8],
-) -> usize {
-    let ip = source.ip().to_canonical();
-    let (connection_id, transaction, ask) = match udp::decode(packet) {
+fn answer(node: &Node, worker: &mut Worker, packet: &[u8], sender: &Sender, out: &mut [u8]) -> usize {
+    let (transaction, ask) = match udp::decode(packet) {
         None => {
             worker.counters.count(Reason::Garbage);
             return 0;
@@ -112,19 +133,20 @@ fn answer(
         Some(Request::Connect { transaction }) => {
             worker.counters.count(Reason::Connected);
             let unproven = &mut out[..packet.len()];
-            return udp::write_connect(unproven, transaction, node.issue_connection_id(ip));
+            return udp::write_connect(unproven, transaction, node.issue_connection_id(sender.ip));
         }
-        Some(Request::Claimed { connection_id, transaction, ask }) => (connection_id, transaction, ask),
+        Some(Request::Claimed { transaction, ask, .. }) => (transaction, ask),
     };
-    if source.port() == 0 || !node.verify_connection_id(connection_id, ip) {
+    if !sender.is_proven {
         worker.counters.count(Reason::ConnectionId);
-        log::peer_caused(format_args!("a UDP packet of {source} has a wrong or old connection id"));
+        log::peer_caused(format_args!("a UDP packet of {} has a wrong or old connection id", sender.source));
         return 0;
     }
     match ask {
         Ok(Ask::Announce(ask, _)) => {
-            let place = place.unwrap_or_else(|| node.place(&ask.info_hash));
-            answer_announce(node, worker, (ip, place), &ask, (transaction, out))
+            let here = || (Endpoint::new(sender.ip, ask.port), node.place(&ask.info_hash));
+            let peer = sender.peer.unwrap_or_else(here);
+            answer_announce(node, worker, peer, &ask, (transaction, out))
         }
         Ok(Ask::Scrape(scrape)) => {
             worker.counters.count(Reason::Scraped);
@@ -140,17 +162,16 @@ fn answer(
 fn answer_announce(
     node: &Node,
     worker: &mut Worker,
-    (ip, place): (IpAddr, Place),
+    (endpoint, place): (Endpoint, Place),
     ask: &Announce,
     (transaction, out): (udp::Transaction, &mut [u8]),
 ) -> usize {
     let (head, peers) = out.split_at_mut(ANNOUNCE_HEAD_BYTES);
-    let mut handout = if ip.is_ipv4() {
-        Handout::new(peers, &mut [])
-    } else {
-        Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18])
+    let mut handout = match endpoint {
+        Endpoint::V4(_) => Handout::new(peers, &mut []),
+        Endpoint::V6(_) => Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18]),
     };
-    let answered = node.announce(worker, (Endpoint::new(ip, ask.port).into(), place), ask, &mut handout);
+    let answered = node.announce(worker, (endpoint.into(), place), ask, &mut handout);
     let peers_bytes = handout.v4_bytes() + handout.v6_bytes();
     match answered {
         Ok(reply) => udp::write_announce(head, transaction, &reply, peers_bytes),
@@ -189,7 +210,8 @@ mod tests {
 
     fn ask(node: &Node, worker: &mut Worker, packet: &[u8]) -> Vec<u8> {
         let mut out = [0; UDP_REPLY_BYTES_MAX];
-        let len = answer(node, worker, (packet, None), SOURCE.parse().unwrap(), &mut out);
+        let sender = Sender::of(node, packet, SOURCE.parse().unwrap(), node.epoch());
+        let len = answer(node, worker, packet, &sender, &mut out);
         out[..len].to_vec()
     }
 
@@ -246,9 +268,10 @@ mod tests {
                         let received = batch.receive(&server).unwrap();
                         assert!((1..=super::$batch::BATCH).contains(&received));
                         for at in 0..received {
-                            assert_eq!(batch.request(at).len(), 9);
-                            batch.answer(at, |packet, source, out| {
-                                assert_eq!((packet.len(), source), (9, client.local_addr().unwrap()));
+                            let (packet, source) = batch.request(at);
+                            assert_eq!((packet.len(), source), (9, client.local_addr().ok()));
+                            batch.answer(at, |packet, out| {
+                                assert_eq!(packet.len(), 9);
                                 out[0] = packet[0];
                                 // Every fourth is not answered.
                                 usize::from(packet[0] % 4 != 0)

@@ -137,20 +137,18 @@ impl Batch {
         std::mem::take(&mut self.drops_new)
     }
 
-    /// Datagram `at`.
-    pub(super) fn request(&self, at: usize) -> &[u8] {
+    /// Datagram `at`, and where it came from.
+    pub(super) fn request(&self, at: usize) -> (&[u8], Option<SocketAddr>) {
         let slot = &self.slots[at];
-        &slot.request[..slot.request_len]
+        // SAFETY: the system wrote `source_len` bytes of an address to `source`, which is plain bytes to copy.
+        let source = unsafe { SockAddr::new(std::ptr::read(&raw const slot.source), slot.source_len) };
+        (&slot.request[..slot.request_len], source.as_socket())
     }
 
     /// Lets `answer` write the reply to datagram `at`.
-    pub(super) fn answer(&mut self, at: usize, answer: impl FnOnce(&[u8], SocketAddr, &mut [u8]) -> usize) {
+    pub(super) fn answer(&mut self, at: usize, answer: impl FnOnce(&[u8], &mut [u8]) -> usize) {
         let slot = &mut self.slots[at];
-        // SAFETY: the system wrote `source_len` bytes of an address to `source`, which is plain bytes to copy.
-        let source =
-            unsafe { SockAddr::new(std::ptr::read(&raw const slot.source), slot.source_len) }.as_socket();
-        slot.reply_len =
-            source.map_or(0, |source| answer(&slot.request[..slot.request_len], source, &mut slot.reply));
+        slot.reply_len = answer(&slot.request[..slot.request_len], &mut slot.reply);
         if slot.reply_len > 0 {
             self.answered.push(at);
         }

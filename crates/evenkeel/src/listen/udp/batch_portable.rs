@@ -54,16 +54,14 @@ impl Batch {
         0
     }
 
-    /// The datagram.
-    pub(super) fn request(&self, _at: usize) -> &[u8] {
-        &self.request[..self.request_len]
+    /// The datagram, and where it came from.
+    pub(super) fn request(&self, _at: usize) -> (&[u8], Option<SocketAddr>) {
+        (&self.request[..self.request_len], self.source)
     }
 
     /// Lets `answer` write the reply.
-    pub(super) fn answer(&mut self, _at: usize, answer: impl FnOnce(&[u8], SocketAddr, &mut [u8]) -> usize) {
-        self.reply_len = self
-            .source
-            .map_or(0, |source| answer(&self.request[..self.request_len], source, &mut self.reply));
+    pub(super) fn answer(&mut self, _at: usize, answer: impl FnOnce(&[u8], &mut [u8]) -> usize) {
+        self.reply_len = answer(&self.request[..self.request_len], &mut self.reply);
     }
 
     /// Sends the reply; answers how many could not be sent.
