@@ -19,11 +19,15 @@ pub(crate) const POSITIONS_MAX: usize = (1 << POSITION_BITS) - 1;
 #[derive(Default)]
 pub(crate) struct Index {
     /// 0 for none, or the tag and the position plus one. A power of two of them, or none at all.
-    slots: Box<[u32]>,
+    slots: Vec<u32>,
     used: usize,
 }
 
 impl Index {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), used: 0 }
+    }
+
     /// Finds the first position for which `is_it`.
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
         self.probe(hash, |slot| is_it(position(slot))).map(|at| position(self.slots[at]))
@@ -146,7 +150,7 @@ impl Index {
     }
 
     fn resize(&mut self, slots: usize, hash_of: impl Fn(usize) -> u64) {
-        let old = std::mem::replace(self, Self { slots: vec![0; slots].into(), used: 0 });
+        let old = std::mem::replace(self, Self { slots: vec![0; slots], used: 0 });
         old.positions().for_each(|at| self.insert(hash_of(at), at));
     }
 }

@@ -179,26 +179,32 @@ impl Shard {
         Hint { base, mask }
     }
 
-    /// The second step after [`Hint::prefetch`]: the swarm.
-    pub fn prefetch_swarm(&self, place: Place) {
-        if let Some(at) = self.index.guess(place.0) {
-            // It begins anywhere in a line.
-            prefetch::lines(&raw const self.swarms[at], 2);
-        }
+    /// The second step after [`Hint::prefetch`]: the swarm. Answers its position; it may soon be out of date, and then
+    /// the steps that follow do no harm.
+    pub fn prefetch_swarm(&self, place: Place) -> Option<usize> {
+        let at = self.index.guess(place.0)?;
+        // It begins anywhere in a line.
+        prefetch::lines(&raw const self.swarms[at], 2);
+        Some(at)
     }
 
-    /// The third step: its peers, if they are few, or where the caller's record is found among many.
-    pub fn prefetch_peers(&self, place: Place, caller: &Endpoint) {
-        if let Some(at) = self.index.guess(place.0) {
-            self.swarm(at).prefetch(caller);
-        }
+    /// The third step: its peers if they are few, else what leads to them. Answers, like the next one, whether there is
+    /// more to do.
+    pub fn prefetch_peers(&self, at: usize, caller: &Endpoint) -> bool {
+        at < self.swarms.len() && self.swarm(at).prefetch_peers(caller)
     }
 
-    /// The fourth step: the caller's record among many.
-    pub fn prefetch_caller(&self, place: Place, caller: &Endpoint) {
-        if let Some(at) = self.index.guess(place.0) {
-            self.swarm(at).prefetch_indexed(caller);
+    /// The fourth step: where the caller's record is to be found among many.
+    pub fn prefetch_slot(&self, at: usize, caller: &Endpoint) -> bool {
+        at < self.swarms.len() && self.swarm(at).prefetch_slot(caller)
+    }
+
+    /// The last step: that record.
+    pub fn prefetch_record(&self, at: usize, caller: &Endpoint) -> bool {
+        if at < self.swarms.len() {
+            self.swarm(at).prefetch_record(caller);
         }
+        false
     }
 
     pub(crate) fn swarm(&self, at: usize) -> View<'_> {

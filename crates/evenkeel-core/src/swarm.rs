@@ -14,6 +14,7 @@ use std::ops::Range;
 use evenkeel_wire::{Endpoint, InfoHash, PeerId, Stats};
 
 use crate::keyed::Keyed;
+use crate::prefetch;
 use crate::scope::Scope;
 use crate::time::Stamp;
 use column::{Column, Indexed, Ordered};
@@ -296,19 +297,32 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The caller's record will be looked for.
-    pub(crate) fn prefetch(self, caller: &Endpoint) {
+    /// The caller's record will be looked for: its peers are fetched if they are few, else where the column of many is.
+    /// Answers whether the next step has to follow.
+    pub(crate) fn prefetch_peers(self, caller: &Endpoint) -> bool {
+        let Swarm { v4, v6, more, .. } = self.swarm;
+        match (caller, more) {
+            (Endpoint::V4(_), Some(more)) if v4.len() == 0 => prefetch::lines(&raw const more.v4, 2),
+            (Endpoint::V6(_), Some(more)) if v6.len() == 0 => prefetch::lines(&raw const more.v6, 2),
+            (Endpoint::V4(_), _) => return self.v4().prefetch(),
+            (Endpoint::V6(_), _) => return self.v6().prefetch(),
+        }
+        true
+    }
+
+    /// The next step: the slot of the index. Answers whether the last one has to follow.
+    pub(crate) fn prefetch_slot(self, caller: &Endpoint) -> bool {
         match caller {
-            Endpoint::V4(addr) => self.v4().prefetch(addr),
-            Endpoint::V6(addr) => self.v6().prefetch(addr),
+            Endpoint::V4(addr) => self.v4().prefetch_slot(addr),
+            Endpoint::V6(addr) => self.v6().prefetch_slot(addr),
         }
     }
 
-    /// The next step, where there is an index.
-    pub(crate) fn prefetch_indexed(self, caller: &Endpoint) {
+    /// The last step: the record that the slot names.
+    pub(crate) fn prefetch_record(self, caller: &Endpoint) {
         match caller {
-            Endpoint::V4(addr) => self.v4().prefetch_indexed(addr),
-            Endpoint::V6(addr) => self.v6().prefetch_indexed(addr),
+            Endpoint::V4(addr) => self.v4().prefetch_record(addr),
+            Endpoint::V6(addr) => self.v6().prefetch_record(addr),
         }
     }
 

@@ -185,22 +185,23 @@ impl Node {
         self.keys.place(info_hash)
     }
 
-    /// Has what announces of these peers will touch fetched from memory, in four steps that each need what the one
-    /// before has brought: slots, swarms, peers or their index, records that it names. All of a batch wait together
-    /// instead of one after the other.
-    pub(crate) fn prefetch(&self, callers: impl Iterator<Item = (Endpoint, Place)> + Clone) {
-        let slots = callers.map(|(caller, place)| (&self.slots[place.shard()], place, caller));
-        for (slot, place, _) in slots.clone() {
-            slot.hint().prefetch(place);
+    /// Has what announces of these peers will touch fetched from memory, in steps that each need what the one before
+    /// has brought. All of a batch wait together instead of one after the other.
+    pub(crate) fn prefetch<const N: usize>(&self, batch: &[Option<(Endpoint, Place)>; N]) {
+        let slot = |place: Place| &self.slots[place.shard()];
+        for (_, place) in batch.iter().flatten() {
+            slot(*place).hint().prefetch(*place);
         }
-        for (slot, place, _) in slots.clone() {
-            lock(&slot.shard).prefetch_swarm(place);
-        }
-        for (slot, place, caller) in slots.clone() {
-            lock(&slot.shard).prefetch_peers(place, &caller);
-        }
-        for (slot, place, caller) in slots {
-            lock(&slot.shard).prefetch_caller(place, &caller);
+        let mut swarms =
+            batch.map(|caller| caller.and_then(|(_, place)| lock(&slot(place).shard).prefetch_swarm(place)));
+        for step in [Shard::prefetch_peers, Shard::prefetch_slot, Shard::prefetch_record] {
+            for (caller, swarm) in batch.iter().zip(&mut swarms) {
+                if let (Some((caller, place)), Some(at)) = (caller, *swarm)
+                    && !step(&lock(&slot(*place).shard), at, caller)
+                {
+                    *swarm = None;
+                }
+            }
         }
     }
 

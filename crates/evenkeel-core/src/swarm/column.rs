@@ -45,7 +45,7 @@ pub(crate) trait Record: Copy {
 pub(crate) struct Column<R> {
     rows: Rows<R>,
     /// Where records are, once they are too many to scan.
-    index: Option<Box<Tables>>,
+    index: Option<Tables>,
 }
 
 impl<R> Default for Column<R> {
@@ -58,6 +58,7 @@ impl<R> Default for Column<R> {
 /// addresses must not make a chain of thousands: what is beyond has no twin.
 const SAME_TWIN_MAX: usize = 16;
 
+/// Where records are, by what is asked for.
 pub(crate) struct Tables {
     by_key: Table,
     by_twin: Table,
@@ -65,7 +66,10 @@ pub(crate) struct Tables {
 
 /// An index that grows in steps that nobody has to wait for. One of a million places takes tens of milliseconds to
 /// double, and the shard is held meanwhile; in [`PARTS`] parts, each doubles by itself.
-struct Table(Box<[Index]>);
+enum Table {
+    Whole(Index),
+    Parts(Box<[Index; PARTS]>),
+}
 
 /// Parts of a table of more than [`WHOLE_MAX`] places; smaller ones are whole. A power of two.
 const PARTS: usize = 256;
@@ -75,17 +79,32 @@ const WHOLE_MAX: usize = 4096;
 const WHOLE_AGAIN: usize = 2048;
 
 impl Table {
-    fn new(parts: usize) -> Self {
-        Self((0..parts).map(|_| Index::default()).collect())
+    /// For so many places.
+    fn new(places: usize) -> Self {
+        if places > WHOLE_MAX {
+            Self::Parts(Box::new([const { Index::new() }; PARTS]))
+        } else {
+            Self::Whole(Index::new())
+        }
+    }
+
+    /// Middle bits: a part takes its bucket from the low ones and its tag from the high ones.
+    fn part_of(hash: u64) -> usize {
+        usize::try_from(hash >> 40).unwrap_or_default() % PARTS
     }
 
     fn part(&self, hash: u64) -> &Index {
-        &self.0[part_of(hash, self.0.len())]
+        match self {
+            Self::Whole(index) => index,
+            Self::Parts(parts) => &parts[Self::part_of(hash)],
+        }
     }
 
     fn part_mut(&mut self, hash: u64) -> &mut Index {
-        let part = part_of(hash, self.0.len());
-        &mut self.0[part]
+        match self {
+            Self::Whole(index) => index,
+            Self::Parts(parts) => &mut parts[Self::part_of(hash)],
+        }
     }
 
     fn insert(&mut self, hash: u64, at: usize, hash_of: impl Fn(usize) -> u64) {
@@ -104,23 +123,18 @@ impl Table {
         }
     }
 
-    fn swap(&mut self, hashes: [u64; 2], positions: [usize; 2]) {
-        let [a, b] = hashes.map(|hash| part_of(hash, self.0.len()));
-        if a == b {
-            self.0[a].swap(hashes, positions);
-        } else {
-            self.0[a].relocate(hashes[0], positions[0], positions[1]);
-            self.0[b].relocate(hashes[1], positions[1], positions[0]);
+    fn swap(&mut self, hashes: [u64; 2], [a, b]: [usize; 2]) {
+        match self {
+            Self::Parts(parts) if Self::part_of(hashes[0]) != Self::part_of(hashes[1]) => {
+                parts[Self::part_of(hashes[0])].relocate(hashes[0], a, b);
+                parts[Self::part_of(hashes[1])].relocate(hashes[1], b, a);
+            }
+            _ => self.part_mut(hashes[0]).swap(hashes, [a, b]),
         }
     }
 }
 
 const _: () = assert!(PEERS_PER_SWARM_MAX.max as usize <= POSITIONS_MAX);
-
-/// Middle bits: a part takes its bucket from the low ones and its tag from the high ones.
-fn part_of(hash: u64, parts: usize) -> usize {
-    usize::try_from(hash >> 40 & 0xFFFF).unwrap_or_default() & (parts - 1)
-}
 
 /// Records to be read: those of a column, or of a block among others.
 #[derive(Clone, Copy)]
@@ -215,23 +229,27 @@ impl<'a, R: Record> List<'a, R> {
         }
     }
 
-    /// The record of this key will be looked for: the records are fetched, or the place in the index.
-    pub(crate) fn prefetch(self, key: &R::Key) {
-        match self.index {
-            None => {
-                // They begin anywhere in a line. Beyond a few, the processor sees for itself where a scan goes.
-                let lines = (size_of_val(self.records) / prefetch::LINE_BYTES + 1).min(4);
-                prefetch::lines(self.records.as_ptr(), lines);
-            }
-            Some(index) => {
-                let hash = R::key_hash(key, self.keyed);
-                index.by_key.part(hash).prefetch(hash);
-            }
+    /// A record will be looked for. Answers whether there is an index, so that [`List::prefetch_slot`] has to follow.
+    pub(crate) fn prefetch(self) -> bool {
+        if self.index.is_none() {
+            // They begin anywhere in a line. Beyond a few, the processor sees for itself where a scan goes.
+            let lines = (size_of_val(self.records) / prefetch::LINE_BYTES + 1).min(4);
+            prefetch::lines(self.records.as_ptr(), lines);
         }
+        self.index.is_some()
     }
 
-    /// The next step where there is an index: the record.
-    pub(crate) fn prefetch_indexed(self, key: &R::Key) {
+    /// The slot of a record's key, if there is an index.
+    pub(crate) fn prefetch_slot(self, key: &R::Key) -> bool {
+        if let Some(index) = self.index {
+            let hash = R::key_hash(key, self.keyed);
+            index.by_key.part(hash).prefetch(hash);
+        }
+        self.index.is_some()
+    }
+
+    /// The record that the slot names.
+    pub(crate) fn prefetch_record(self, key: &R::Key) {
         if let Some(index) = self.index {
             let hash = R::key_hash(key, self.keyed);
             if let Some(at) = index.by_key.part(hash).guess(hash) {
@@ -346,10 +364,10 @@ impl<R: Record> Indexed<'_, R> {
         let records = rows.records();
         match index {
             Some(tables) if tables.is_whole() && records.len() > WHOLE_MAX => {
-                **tables = Tables::of(records, self.keyed);
+                *tables = Tables::of(records, self.keyed);
             }
             Some(tables) => tables.add(records, at, self.keyed),
-            None if records.len() > SCANNED_MAX => *index = Some(Box::new(Tables::of(records, self.keyed))),
+            None if records.len() > SCANNED_MAX => *index = Some(Tables::of(records, self.keyed)),
             None => {}
         }
         self.settle_last();
@@ -367,7 +385,7 @@ impl<R: Record> Indexed<'_, R> {
         match index {
             Some(_) if last < SCANNED_AGAIN => *index = None,
             Some(tables) if !tables.is_whole() && last < WHOLE_AGAIN => {
-                **tables = Tables::of(rows.records(), self.keyed);
+                *tables = Tables::of(rows.records(), self.keyed);
             }
             _ => {}
         }
@@ -382,7 +400,7 @@ impl<R: Record> Column<R> {
     /// The records, to be read.
     pub(crate) fn list<'a>(&'a self, keyed: &'a Keyed) -> List<'a, R> {
         let beside = (0, self.rows.beside());
-        List { records: self.rows.records(), beside, index: self.index.as_deref(), keyed }
+        List { records: self.rows.records(), beside, index: self.index.as_ref(), keyed }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -401,8 +419,7 @@ impl<R: Record> Column<R> {
 
 impl Tables {
     fn of<R: Record>(records: &[R], keyed: &Keyed) -> Self {
-        let parts = if records.len() > WHOLE_MAX { PARTS } else { 1 };
-        let mut tables = Self { by_key: Table::new(parts), by_twin: Table::new(parts) };
+        let mut tables = Self { by_key: Table::new(records.len()), by_twin: Table::new(records.len()) };
         for at in 0..records.len() {
             tables.add(records, at, keyed);
         }
@@ -410,7 +427,7 @@ impl Tables {
     }
 
     fn is_whole(&self) -> bool {
-        self.by_key.0.len() == 1
+        matches!(self.by_key, Table::Whole(_))
     }
 
     fn add<R: Record>(&mut self, records: &[R], at: usize, keyed: &Keyed) {

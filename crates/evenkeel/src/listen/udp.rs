@@ -79,7 +79,7 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
         *sender = source.map(|source| Sender::of(node, packet, source, epoch));
     }
     if received > 1 {
-        node.prefetch(senders.iter().flatten().filter_map(|sender| sender.peer));
+        node.prefetch(&senders.each_ref().map(|sender| sender.as_ref()?.peer));
     }
     for (at, sender) in senders.iter().enumerate().take(received) {
         batch.answer(at, |packet, out| {
