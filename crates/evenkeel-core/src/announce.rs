@@ -87,7 +87,7 @@ impl Shard {
             id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
         };
         match known.own {
-            Some(own) => self.change(at, |edit| edit.refresh(own, entry, now)),
+            Some(own) => self.refresh(at, own, entry, now),
             None if is_listed(reason) => {
                 self.change(at, |edit| edit.insert(entry, now));
                 cx.addresses.add(caller.key.source());

@@ -1,7 +1,7 @@
 //! How far an address reaches. A tracker that hands loopback or private addresses to the world points
 //! strangers at machines they cannot or must not reach.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use evenkeel_wire::Endpoint;
 
@@ -23,9 +23,12 @@ pub enum Scope {
 impl Scope {
     /// The scope of an endpoint's address.
     pub fn of(endpoint: &Endpoint) -> Self {
-        match endpoint.ip() {
-            IpAddr::V4(ip) => Self::of_v4(ip),
-            IpAddr::V6(ip) => Self::of_v6(ip),
+        match endpoint {
+            Endpoint::V4([a, b, c, d, ..]) => Self::of_v4([*a, *b, *c, *d]),
+            Endpoint::V6(_) => match endpoint.ip() {
+                IpAddr::V4(ip) => Self::of_v4(ip.octets()),
+                IpAddr::V6(ip) => Self::of_v6(ip),
+            },
         }
     }
 
@@ -34,8 +37,8 @@ impl Scope {
         peer == Self::Global || peer == self
     }
 
-    fn of_v4(ip: Ipv4Addr) -> Self {
-        match ip.octets() {
+    fn of_v4(octets: [u8; 4]) -> Self {
+        match octets {
             [127, ..] => Self::Loopback,
             [169, 254, ..] => Self::Link,
             [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Self::Site,

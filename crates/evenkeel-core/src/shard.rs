@@ -7,7 +7,7 @@ use crate::index::{self, Index};
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
-use crate::swarm::{Blocks, Edit, Kind, Mark, PeerKey, State, Swarm, View};
+use crate::swarm::{Blocks, Edit, Entry, Kind, Mark, PeerKey, Spot, State, Swarm, View};
 use crate::time::{Stamp, Time};
 
 /// Shards of a store; a power of two.
@@ -227,16 +227,27 @@ impl Shard {
         at
     }
 
+    /// Notes another announce of a peer whose record is at `own`.
+    pub(crate) fn refresh(&mut self, at: usize, own: Spot, entry: Entry, now: Stamp) {
+        // Most say nothing new, and change no count.
+        if !self.edit(at).touch(own, &entry, now) {
+            self.change(at, |edit| edit.refresh(own, entry, now));
+        }
+    }
+
     /// Changes a swarm and keeps the totals true.
     pub(crate) fn change<R>(&mut self, at: usize, change: impl FnOnce(&mut Edit<'_>) -> R) -> R {
         let before = Totals::of(&self.swarms[at]);
+        let result = change(&mut self.edit(at));
+        self.blocks.tell_moved(&mut self.swarms);
+        self.totals.shift(&before, &Totals::of(&self.swarms[at]));
+        result
+    }
+
+    fn edit(&mut self, at: usize) -> Edit<'_> {
         let Self { swarms, blocks, keys, .. } = self;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        let result = change(&mut Edit { swarm: &mut swarms[at], blocks, keyed: &keys.peer, number });
-        blocks.tell_moved(swarms);
-        let after = Totals::of(&self.swarms[at]);
-        self.totals.shift(&before, &after);
-        result
+        Edit { swarm: &mut swarms[at], blocks, keyed: &keys.peer, number }
     }
 
     /// Forgets peers that have not announced for their time to live, looking at no more than about `budget`

@@ -262,6 +262,21 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What a record says of its peer and of its client.
+    pub(crate) fn note(self, spot: Spot) -> (State, Mark) {
+        fn dialled<const N: usize>(peer: &Peer<N>) -> (State, Mark) {
+            (peer.state(), peer.mark())
+        }
+        match spot.family {
+            Family::V4 => dialled(&self.v4().records()[spot.at]),
+            Family::V6 => dialled(&self.v6().records()[spot.at]),
+            Family::Web => {
+                let peer = &self.web().records()[spot.at];
+                (peer.state(), browser(peer).1)
+            }
+        }
+    }
+
     /// Whose record it is, and with which software.
     pub(crate) fn identity(self, spot: Spot) -> (PeerKey, Mark) {
         match spot.family {
@@ -361,11 +376,22 @@ impl Edit<'_> {
         self.swarm.local_peers = self.swarm.local_peers.saturating_add(u16::from(key.is_told_locally()));
     }
 
+    /// Notes another announce of a peer whose record is at `own`, if it says nothing new; answers whether it did not.
+    pub(crate) fn touch(&mut self, own: Spot, entry: &Entry, now: Stamp) -> bool {
+        let (state, mark) = self.view().note(own);
+        let is_client = own.family == Family::Web || mark == entry.mark;
+        let is_same = is_client && state.is_counted() && state.kind() == entry.kind;
+        if is_same {
+            self.state_mut(own).set(entry.kind, now);
+        }
+        is_same
+    }
+
     /// Notes another announce of a peer whose record is at `own`.
     pub(crate) fn refresh(&mut self, own: Spot, entry: Entry, now: Stamp) {
         let Entry { key, kind, mark, .. } = entry;
-        let before = self.view().state(own);
-        if own.family != Family::Web && self.view().identity(own).1 != mark {
+        let (before, mark_before) = self.view().note(own);
+        if own.family != Family::Web && mark_before != mark {
             // Another client behind the same endpoint: what the old one was, twin or not, is over.
             self.remove(own);
             return self.insert(entry, now);
@@ -464,24 +490,27 @@ impl Edit<'_> {
     fn flip_twin(&mut self, key: &PeerKey, mark: Mark, counted: bool) -> Option<Kind> {
         let view = self.view();
         let twin = |endpoint: &Endpoint| Twin { mark, port: endpoint.port().to_be_bytes() };
-        let flip = |state: &mut State| {
-            state.set_counted(!counted);
-            state.kind()
-        };
-        Some(match key {
+        let (family, at) = match key {
             PeerKey::Dialled(endpoint @ Endpoint::V4(_)) => {
-                let at = view.v6().find_twin(&twin(endpoint), counted)?;
-                flip(self.v6().state_mut(at))
+                (Family::V6, view.v6().find_twin(&twin(endpoint), counted)?)
             }
             PeerKey::Dialled(endpoint @ Endpoint::V6(_)) => {
-                let at = view.v4().find_twin(&twin(endpoint), counted)?;
-                flip(self.v4().state_mut(at))
+                (Family::V4, view.v4().find_twin(&twin(endpoint), counted)?)
             }
-            PeerKey::Web(key) => {
-                let at = view.web().find_twin(&key.peer_id, counted)?;
-                flip(self.web().column.records_mut()[at].state_mut())
-            }
-        })
+            PeerKey::Web(key) => (Family::Web, view.web().find_twin(&key.peer_id, counted)?),
+        };
+        let state = self.state_mut(Spot { family, at });
+        state.set_counted(!counted);
+        Some(state.kind())
+    }
+
+    /// What a record says of its peer, to be changed in what its place does not depend on.
+    fn state_mut(&mut self, spot: Spot) -> &mut State {
+        match spot.family {
+            Family::V4 => self.v4().into_record(spot.at).state_mut(),
+            Family::V6 => self.v6().into_record(spot.at).state_mut(),
+            Family::Web => self.web().column.records_mut()[spot.at].state_mut(),
+        }
     }
 }
 
@@ -496,7 +525,7 @@ struct Dialled<'a, const N: usize> {
     number: u32,
 }
 
-impl<const N: usize> Dialled<'_, N> {
+impl<'a, const N: usize> Dialled<'a, N> {
     fn are_many(&mut self) -> bool {
         self.block.len() == 0 && self.more.as_mut().is_some_and(|more| (self.column)(more).len() > 0)
     }
@@ -513,13 +542,11 @@ impl<const N: usize> Dialled<'_, N> {
         }
     }
 
-    /// What a record says of its peer, to be changed in what its place does not depend on.
-    fn state_mut(&mut self, at: usize) -> &mut State {
-        let record = match self.block.len() {
+    fn into_record(self, at: usize) -> &'a mut Peer<N> {
+        match self.block.len() {
             0 => &mut (self.column)(self.more.get_or_insert_default()).records_mut()[at],
             _ => &mut self.few.part(*self.block).into_records()[at],
-        };
-        record.state_mut()
+        }
     }
 
     fn insert(&mut self, row: Row<Peer<N>>) {

@@ -75,7 +75,6 @@ pub(crate) fn draw(
     draw: &mut impl Draw,
 ) {
     if len <= want {
-        (0..len).for_each(|number| draw.fetch(number));
         for number in 0..len {
             draw.take(number);
         }
