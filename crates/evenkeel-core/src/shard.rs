@@ -11,7 +11,7 @@ use crate::swarm::{Blocks, Edit, Entry, Kind, Mark, PeerKey, Spot, State, Swarm,
 use crate::time::{Stamp, Time};
 
 /// Shards of a store; a power of two.
-pub const SHARDS: usize = 1024;
+pub const SHARDS: usize = 256;
 
 /// Secret keys of a store's hashes: what strangers choose must not choose its bucket.
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
-//! The thread that forgets silent peers: one shard after the other, around once a minute. After each round it gives back
-//! what has become free.
+//! The thread that forgets silent peers: one shard after the other, around once a minute. It also has free memory given
+//! back to the system.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,46 +15,43 @@ const ROUND: Duration = Duration::from_secs(60);
 
 /// Sweeps until `stop`.
 pub(crate) fn run(node: &Arc<Node>, stop: &AtomicBool) {
-    let mut shrunk = Shrunk::default();
+    let mut change = Change::default();
     let pause = ROUND / u32::try_from(SHARDS).unwrap_or(u32::MAX);
     for shard in (0..SHARDS).cycle() {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         node.sweep_shard(shard);
-        if shard == SHARDS - 1 && shrunk.note(&node.totals()) {
+        node.renew_fullness();
+        if change.note(&node.totals()) {
             system::return_free_memory();
-        }
-        if shard % 4 == 0 {
-            // About four times a second.
-            node.renew_fullness();
         }
         std::thread::park_timeout(pause);
     }
 }
 
-/// Sees whether so much has left that memory is worth giving back.
+/// Sees whether the store has changed so much that there is memory to give back. What shrinks leaves room, and so does what
+/// grows: lists that have become longer are elsewhere now, and others rarely fit where they were.
 #[derive(Default)]
-struct Shrunk {
-    most: u64,
+struct Change {
+    since: u64,
 }
 
-impl Shrunk {
+impl Change {
     /// In units of a dialled peer; the buffers of a WebSocket take as much as some hundred of them.
     const WEB_PEER: u64 = 300;
     /// About a megabyte.
     const WORTH_IT: u64 = 50_000;
 
-    /// Whether a quarter of what was there at most has gone since the last time that it had.
+    /// Whether it is larger or smaller than the last time that it was, by a thirty-second at least.
     fn note(&mut self, totals: &Totals) -> bool {
         let web = u64::from(totals.web_peers);
         let now = totals.peers() - web + Self::WEB_PEER * web;
-        self.most = self.most.max(now);
-        let is_less = self.most - now >= Self::WORTH_IT.max(self.most / 4);
-        if is_less {
-            self.most = now;
+        let has_changed = now.abs_diff(self.since) >= Self::WORTH_IT.max(self.since / 32);
+        if has_changed {
+            self.since = now;
         }
-        is_less
+        has_changed
     }
 }
 
@@ -63,15 +60,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_back_once_for_each_quarter_that_leaves() {
-        let mut shrunk = Shrunk::default();
+    fn memory_is_given_back_once_when_the_store_has_changed() {
+        let mut change = Change::default();
         let mut after =
-            |v4_peers, web_peers| shrunk.note(&Totals { v4_peers, web_peers, ..Totals::default() });
-        assert!(!after(1_000_000, 0) && !after(800_000, 0), "a fifth is nothing");
-        assert!(after(700_000, 0));
-        assert!(!after(690_000, 0) && !after(700_000, 0), "that has been given back");
+            |v4_peers, web_peers| change.note(&Totals { v4_peers, web_peers, ..Totals::default() });
+        assert!(!after(40_000, 0), "so little is nothing");
+        assert!(after(800_000, 0));
+        assert!(!after(849_000, 0) && !after(751_000, 0), "little more or less is nothing, too");
+        assert!(after(8_000_000, 0));
+        assert!(!after(7_800_000, 0) && !after(8_200_000, 0), "among many, many are few");
+        assert!(after(8_250_000, 0));
         assert!(after(10, 0));
-        assert!(!after(40_000, 0) && !after(0, 0), "so little is nothing");
-        assert!(!after(0, 2_000) && after(0, 0), "sockets are large");
+        assert!(!after(0, 100) && after(0, 2_000) && after(0, 0), "sockets are large");
     }
 }

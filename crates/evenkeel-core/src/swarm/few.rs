@@ -174,9 +174,9 @@ impl<R: Copy> Few<R> {
             self.moved.push((*owner, at));
         }
         // Most swarms that grow pass through here: what they leave is needed elsewhere.
-        let (blocks, spare) = (owners.len(), spare(owners.len(), room));
-        if blocks == 0 || blocks + 2 * spare < owners.capacity() {
-            let kept = if blocks == 0 { 0 } else { blocks + spare };
+        let blocks = owners.len();
+        if blocks == 0 || roomy(roomy(blocks, room) + 1, room) < owners.capacity() {
+            let kept = if blocks == 0 { 0 } else { roomy(blocks, room) };
             rows.shrink_to(kept * room);
             owners.shrink_to(kept);
         }
@@ -223,9 +223,9 @@ impl<R: Copy> Class<R> {
         let Self { rows, owners } = self;
         let room = room(class(range.len() + usize::from(last.is_some())));
         if owners.len() == owners.capacity() {
-            let spare = spare(owners.len(), room);
-            rows.reserve(spare * room);
-            owners.reserve_exact(spare);
+            let more = roomy(owners.len() + 1, room) - owners.len();
+            rows.reserve(more * room);
+            owners.reserve_exact(more);
         }
         let end = rows.len() + room;
         rows.extend(from, range);
@@ -236,10 +236,11 @@ impl<R: Copy> Class<R> {
     }
 }
 
-/// Blocks that room is made for at once: not twice as many, since shards are about as full as each other, and there are
-/// many.
-fn spare(blocks: usize, room: usize) -> usize {
-    (blocks / 16).max(if room <= 12 { 4 } else { 1 })
+/// Blocks to make room for when there are so many. Not up to twice as many, since all shards are about as full as each
+/// other, and there are many; and always the same few numbers, so that what one shard has given back fits another one.
+fn roomy(blocks: usize, room: usize) -> usize {
+    let least = if room <= 12 { 4 } else { 1 };
+    blocks.next_multiple_of((blocks.next_power_of_two() / 16).max(least))
 }
 
 #[cfg(test)]
