@@ -108,6 +108,9 @@ pub(super) struct Turn {
     pub name: Option<String>,
     pub server: String,
     pub population: Option<Vec<String>>,
+    /// Arguments behind the workload's own.
+    #[serde(default)]
+    pub load: Vec<String>,
     /// The load begins so long after the server's start.
     #[serde(default)]
     pub load_after_secs: f64,
@@ -197,6 +200,7 @@ impl Plan {
             name: None,
             server: name.clone(),
             population: None,
+            load: Vec::new(),
             load_after_secs: 0.0,
             metric_min: BTreeMap::new(),
         };
@@ -228,7 +232,7 @@ impl Plan {
                 name: turn.name().to_owned(),
                 server: server.clone(),
                 fill: fills.then(|| with(&["--fill".to_owned()])),
-                load: (!workload.load.is_empty()).then(|| with(&workload.load)),
+                load: (!workload.load.is_empty()).then(|| with(&[workload.load.clone(), turn.load].concat())),
                 load_after_secs: turn.load_after_secs,
                 metric_min: turn.metric_min,
                 server_core: self.server_core.filter(|_| !server.roams),
@@ -267,6 +271,7 @@ impl Plan {
             cut(&mut workload.load);
             for turn in &mut workload.turn {
                 turn.population.iter_mut().for_each(cut);
+                cut(&mut turn.load);
                 turn.load_after_secs = 0.0;
                 turn.metric_min.clear();
             }
@@ -360,6 +365,7 @@ pub(super) mod tests {
         turn = [
             { server = "a", name = "ten", population = ["--peers", "10"] },
             { server = "a", name = "many", population = ["--peers", "900000"], load_after_secs = 60 },
+            { server = "a", name = "bad", load = ["--hostile", "0.5"] },
         ]
     "#;
 
@@ -379,7 +385,7 @@ pub(super) mod tests {
         let plan = read(PLAN).unwrap();
         assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "gone", "echo"]);
         assert_eq!(names(&plan, 0, Family::V6), ["a", "gone", "echo"]);
-        assert_eq!(names(&plan, 1, Family::V4), ["ten", "many"]);
+        assert_eq!(names(&plan, 1, Family::V4), ["ten", "many", "bad"]);
         assert!(names(&plan, 1, Family::V6).is_empty());
     }
 
@@ -393,6 +399,8 @@ pub(super) mod tests {
         assert_eq!(tasks[2].fill, None, "nothing fills an echo");
         assert!((tasks[0].guess_secs() - (2.0 + 20.0 + 6.5)).abs() < 1e-9);
         assert_eq!(tasks[0].argument("--peers"), Some("3000000"));
+        let bad = plan.tasks(&plan.workload[1], Family::V4).unwrap().remove(2);
+        assert_eq!(bad.load.unwrap().join(" "), "--numwant 30 --duration 5 --hostile 0.5");
     }
 
     #[test]

@@ -85,7 +85,10 @@ impl<'a> Measured<'a> {
             Some(outcome) => with_range(&outcome.ratios, 2),
         };
         let sign = if kind.is_better_high() { "≥" } else { "≤" };
-        let unit = if matches!(kind, Kind::Hold) { " ms" } else { "" };
+        let unit = match kind {
+            Kind::Hold | Kind::Growth | Kind::Unproven => format!(" {}", kind.unit()),
+            _ => String::new(),
+        };
         let with = over.as_ref().map_or(String::new(), |name| format!(" / {name}"));
         let prompt = self.figure.p50_us_max.map_or(String::new(), |most| format!(", p50 ≤ {most} us"));
         [
@@ -128,6 +131,12 @@ pub(super) fn markdown(plan: &Plan, lines: &[Line<'_>]) -> String {
                 notes.push(note);
             }
         }
+    }
+    let read = |row: &Row| Some(format!("* row {}: {}\n", row.number, row.note.as_ref()?));
+    let read: String = plan.row.iter().filter_map(read).collect();
+    if !read.is_empty() {
+        out += "\nHow rows are to be read:\n\n";
+        out += &read;
     }
     if !notes.is_empty() {
         out += "\nWhat weakens a figure, or takes it away:\n\n";
@@ -200,6 +209,7 @@ mod tests {
         [[row]]
         number = 13
         metric = "later"
+        note = "nothing to see"
         not_built = "not built yet"
     "#;
 
@@ -236,6 +246,7 @@ mod tests {
                 "| 13 | later | - | - | - | - | - | - | - | not built yet |",
             ]
         );
+        assert!(text.contains("\n* row 13: nothing to see\n"), "{text}");
         assert!(smoke.is_ok() && !text.contains("weakens"), "{text}");
     }
 
