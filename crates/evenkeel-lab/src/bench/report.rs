@@ -8,6 +8,7 @@ use socket2::SockRef;
 use super::fair::{self, Marks};
 use super::figure::{Figure, Kind, Outcome, Row, with_range};
 use super::plan::Plan;
+use super::record::spoken;
 use super::{Family, Group};
 
 /// One line of the table of rows.
@@ -146,7 +147,7 @@ pub(super) fn markdown(plan: &Plan, lines: &[Line<'_>]) -> String {
 }
 
 /// What the figures were made on.
-pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String> {
+pub(super) fn header(plan: &Plan, versions: &[String], groups: &[Group]) -> anyhow::Result<String> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
@@ -158,7 +159,7 @@ pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String>
     let mut text = format!(
         "* machine: {}, {cores} cores, Linux {}, loopback; server on {}, generator on {}\n\
          * load of the machine at the end: {}; of 4 MiB of receive buffer the system grants {} KiB\n\
-         * {} rounds, servers in turn, each started anew\n",
+         * {} rounds, servers in turn, each started anew: {} in all\n",
         model.unwrap_or("unknown processor"),
         kernel.trim(),
         core(plan.server_core),
@@ -167,6 +168,7 @@ pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String>
         // Linux doubles what is asked for, and says so.
         SockRef::from(&socket).recv_buffer_size()? / 2048,
         plan.rounds,
+        spoken(groups.iter().map(|group| group.took).sum()),
     );
     if !plan.generator.is_empty() {
         text += &format!("* every fill and load: `evenkeel-lab load {}`\n", plan.generator.join(" "));
@@ -190,6 +192,8 @@ pub(super) fn check_smoke(lines: &[Line<'_>]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -226,9 +230,11 @@ mod tests {
         let groups = [Group {
             key: "w".to_owned(),
             name: "w".to_owned(),
+            first: "w".to_owned(),
             family: Family::V4,
             tasks: vec![task("a"), task("b")],
             results: vec![vec![result(70.0, 12.0), result(80.0, 12.0)], b],
+            took: Duration::ZERO,
         }];
         let lines = rows(&plan, &groups);
         (markdown(&plan, &lines), check_smoke(&lines))
