@@ -38,7 +38,7 @@ prove-clients times="10":
 prove-fuzz seconds="1200":
     scripts/prove_fuzz.sh {{seconds}}
 
-# evenkeel beside its peers, for docs/benchmarks.md: some four hours of a quiet machine. Stopped, it goes on where it was.
+# evenkeel beside its peers, for docs/benchmarks.md: an hour and a half of a quiet machine. Stopped, it goes on where it was.
 prove-bench *arguments:
     scripts/prove_bench.sh {{arguments}}
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures evenkeel beside its peers, some four hours, and writes docs/benchmarks.md and docs/pictures/benchmarks.svg.
+# Measures evenkeel beside its peers, an hour and a half, and writes docs/benchmarks.md and docs/pictures/benchmarks.svg.
 # The machine should do nothing else meanwhile. Each turn is kept below target/prove-bench, by the commit of what is
 # measured: stopped, it goes on where it was.
 #   --report  measures nothing, and writes the report of what is there

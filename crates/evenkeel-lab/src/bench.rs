@@ -1,8 +1,8 @@
 //! Servers side by side: each workload runs on each server in turn (A B A B), so that what else the machine
 //! does meanwhile falls on all of them, and each round gives a ratio of its own.
 //!
-//! A server is started anew for every run, alone on its core; the generator has another one. Comparisons are
-//! fair, or it stands beside them why not.
+//! A server is started anew for every turn, alone on its core; the generator has another one. In a turn it is filled
+//! once, and bears one load, or several that share the fill. Comparisons are fair, or it stands beside them why not.
 //!
 //! * `plan`: servers, workloads and rows, as TOML;
 //! * `server`: one turn on one server;
@@ -12,14 +12,14 @@
 //! * `report`, `table`: what is written.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use self::fair::Side;
 use self::plan::{Family, Plan, Task};
-use self::record::{Records, spoken};
+use self::record::{Record, Records, spoken};
 
 mod fair;
 mod figure;
@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Rounds, in place of the plan's.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only this workload, by its key, and those that share its starts.
+    #[arg(long)]
+    only: Option<String>,
     /// Measures nothing, and writes what the folder for results holds.
     #[arg(long, requires = "resume")]
     only_kept: bool,
@@ -59,13 +62,26 @@ pub(crate) struct Options {
 struct Group {
     key: String,
     name: String,
+    /// Workload that starts the servers: its own key, as a rule.
+    first: String,
     family: Family,
     tasks: Vec<Task>,
     /// For each task, a result of each round; `null` where it failed.
     results: Vec<Vec<Value>>,
+    took: Duration,
 }
 
 impl Group {
+    /// Whether its servers are started by the other, or it is the other.
+    fn starts_with(&self, other: &Self) -> bool {
+        self.family == other.family && self.first == other.key
+    }
+
+    fn take(&mut self, task: usize, round: usize, record: Record) {
+        self.results[task][round - 1] = record.result;
+        self.took += Duration::from_secs_f64(record.took_secs);
+    }
+
     fn sides(&self) -> Vec<Side<'_>> {
         self.tasks.iter().zip(&self.results).map(|(task, results)| Side { task, results }).collect()
     }
@@ -94,6 +110,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let mut groups = groups(&plan)?;
+    if let Some(key) = &options.only {
+        let first = groups.iter().find(|group| group.key == *key).map(|group| group.first.clone());
+        let first = first.with_context(|| format!("no workload is called {key}"))?;
+        groups.retain(|group| group.first == first);
+    }
     let records = Records { folder: options.resume.clone() };
     let failures = if options.only_kept {
         recall(&mut groups, plan.rounds, &records);
@@ -109,7 +130,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             ensure!(broken.is_empty(), "{}: unfair, {}", group.name, broken.join("; "));
         }
     }
-    let markdown = report::header(&plan, &versions)?
+    let markdown = report::header(&plan, &versions, &groups)?
         + &report::markdown(&plan, &rows)
         + &groups.iter().map(table::markdown).collect::<String>();
     match &options.markdown {
@@ -138,55 +159,152 @@ fn groups(plan: &Plan) -> anyhow::Result<Vec<Group>> {
             groups.push(Group {
                 key: workload.key.clone(),
                 name: workload.name.clone(),
+                first: workload.same_start_as.as_ref().unwrap_or(&workload.key).clone(),
                 family,
-                results: vec![Vec::new(); tasks.len()],
+                results: vec![vec![Value::Null; plan.rounds]; tasks.len()],
                 tasks,
+                took: Duration::ZERO,
             });
         }
     }
     Ok(groups)
 }
 
+/// One start of a server in one round, and what is measured on it: group and task of each.
+struct Turn {
+    round: usize,
+    places: Vec<(usize, usize)>,
+}
+
+/// All turns in their order. Workloads that share starts take their turns together, so that all servers of one round
+/// follow each other.
+fn turns(groups: &[Group], rounds: usize) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    for first in groups.iter().filter(|group| group.key == group.first) {
+        let mut starts: Vec<Vec<(usize, usize)>> = Vec::new();
+        for (group_at, group) in groups.iter().enumerate().filter(|(_, group)| group.starts_with(first)) {
+            for (at, task) in group.tasks.iter().enumerate() {
+                let earlier = |start: &&mut Vec<(usize, usize)>| {
+                    let (group, at) = start[0];
+                    groups[group].tasks[at].name == task.name
+                };
+                match starts.iter_mut().find(earlier).filter(|_| task.same_start_as.is_some()) {
+                    Some(start) => start.push((group_at, at)),
+                    None => starts.push(vec![(group_at, at)]),
+                }
+            }
+        }
+        for round in 1..=rounds {
+            turns.extend(starts.iter().map(|places| Turn { round, places: places.clone() }));
+        }
+    }
+    turns
+}
+
 /// Takes what is kept.
 fn recall(groups: &mut [Group], rounds: usize, records: &Records) {
     for group in groups {
-        for (task, results) in group.tasks.iter().zip(&mut group.results) {
-            results.extend((1..=rounds).map(|round| records.find(task, round).unwrap_or_default()));
+        for at in 0..group.tasks.len() {
+            for round in 1..=rounds {
+                if let Some(record) = records.find(&group.tasks[at], round) {
+                    group.take(at, round, record);
+                }
+            }
         }
     }
 }
 
 /// Measures what is not kept yet. What fails is told, and does not keep the others from their turns.
 fn measure(groups: &mut [Group], rounds: usize, records: &Records) -> Vec<String> {
-    let mut left: Duration = groups
+    let turns = turns(groups, rounds);
+    let tasks = |groups: &[Group], turn: &Turn| -> Vec<Task> {
+        turn.places.iter().map(|(group, at)| groups[*group].tasks[*at].clone()).collect()
+    };
+    let kept = |tasks: &[Task], round| -> Option<Vec<Record>> {
+        tasks.iter().map(|task| records.find(task, round)).collect()
+    };
+    let mut left: Duration = turns
         .iter()
-        .flat_map(|group| &group.tasks)
-        .flat_map(|task| (1..=rounds).map(move |round| records.estimate(task, round, rounds)))
+        .map(|turn| (tasks(groups, turn), turn.round))
+        .filter(|(tasks, round)| kept(tasks, *round).is_none())
+        .map(|(tasks, _)| records.estimate(&tasks, rounds))
         .sum();
-    let turns = groups.iter().map(|group| group.tasks.len() * rounds).sum::<usize>();
-    let (mut turn, mut failures) = (0, Vec::new());
-    for group in groups {
-        for round in 1..=rounds {
-            for (task, results) in group.tasks.iter().zip(&mut group.results) {
-                turn += 1;
-                let what = format!(
-                    "{} {}, round {round} of {rounds}, {}",
-                    group.key,
-                    group.family.name(),
-                    task.name
-                );
-                let share = records.estimate(task, round, rounds);
-                if !share.is_zero() {
-                    eprintln!("{turn} of {turns} (about {} left): {what}", spoken(left));
-                }
-                left = left.saturating_sub(share);
-                results.push(records.find_or(task, round, server::measure).unwrap_or_else(|error| {
-                    eprintln!("{what} failed: {error:#}");
-                    failures.push(format!("{what}: {error:#}"));
-                    Value::Null
-                }));
+    eprintln!("{} turns, about {}", turns.len(), spoken(left));
+    let mut failures = Vec::new();
+    for (turn_at, turn) in turns.iter().enumerate() {
+        let (tasks, round) = (tasks(groups, turn), turn.round);
+        let mut places = turn.places.iter();
+        let mut take = |record| {
+            if let Some((group, at)) = places.next() {
+                groups[*group].take(*at, round, record);
             }
+        };
+        if let Some(kept) = kept(&tasks, round) {
+            kept.into_iter().for_each(take);
+            continue;
+        }
+        let keys: Vec<_> = tasks.iter().map(|task| task.workload.as_str()).collect();
+        let Task { family, name, .. } = &tasks[0];
+        let what = format!("{} {}, round {round} of {rounds}, {name}", keys.join(" + "), family.name());
+        let share = records.estimate(&tasks, rounds);
+        eprintln!("{} of {} (about {} left): {what}", turn_at + 1, turns.len(), spoken(left));
+        left = left.saturating_sub(share);
+        let mut since = Instant::now();
+        let outcome = server::measure(&tasks, |task, result| {
+            take(records.keep(task, round, since.elapsed(), result)?);
+            since = Instant::now();
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            eprintln!("{what} failed: {error:#}");
+            failures.push(format!("{what}: {error:#}"));
         }
     }
     failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        rounds = 2
+        server = [{ name = "a", command = ["a"] }, { name = "b", command = ["b"] }, { name = "c", command = ["c"] }]
+        [[workload]]
+        key = "fill"
+        name = "fill"
+        servers = ["a", "b"]
+        [[workload]]
+        key = "other"
+        name = "other"
+        servers = ["a"]
+        [[workload]]
+        key = "load"
+        name = "load"
+        same_start_as = "fill"
+        load = ["--duration", "5"]
+        servers = ["b", "c"]
+    "#;
+
+    #[test]
+    fn servers_have_their_turns_and_what_shares_a_start_shares_a_turn() {
+        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let groups = groups(&plan).unwrap();
+        let said: Vec<_> = turns(&groups, plan.rounds)
+            .iter()
+            .map(|turn| {
+                let keys: Vec<_> = turn.places.iter().map(|(group, _)| groups[*group].key.as_str()).collect();
+                let (group, at) = turn.places[0];
+                format!("{} {}: {}", turn.round, groups[group].tasks[at].name, keys.join(" "))
+            })
+            .collect();
+        let round = |round| {
+            [("a", "fill"), ("b", "fill load"), ("c", "load")]
+                .map(|(name, keys)| format!("{round} {name}: {keys}"))
+        };
+        assert_eq!(
+            said,
+            [&round(1)[..], &round(2)[..], &["1 a: other".to_owned(), "2 a: other".to_owned()]].concat()
+        );
+    }
 }

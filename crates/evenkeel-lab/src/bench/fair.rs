@@ -69,6 +69,10 @@ impl Side<'_> {
         if is_tracker && count("errors") > 0.0 {
             marks.unfair.push(format!("{name} answered {} requests with an error", count("errors")));
         }
+        if count("hostile_bytes_back") > 0.0 {
+            let bytes = count("hostile_bytes_back");
+            marks.unfair.push(format!("{name} sent {bytes} bytes to senders that had proven nothing"));
+        }
         if count("lost") > LOST_MAX * count("replies") {
             let share = count("lost") / (count("lost") + count("replies")) * 100.0;
             marks.doubts.push(format!("{name} lost {share:.1} % of the requests"));
@@ -174,6 +178,10 @@ mod tests {
         assert_eq!(unfair(|result| result["checks_connection_ids"] = json!(false)), careless);
         assert_eq!(unfair(|result| result["filled"] = json!({ "checks_connection_ids": false })), careless);
         assert_eq!(unfair(|result| result["errors"] = json!(1)), "b answered 2 requests with an error");
+        assert_eq!(
+            unfair(|result| result["hostile_bytes_back"] = json!(16)),
+            "b sent 32 bytes to senders that had proven nothing"
+        );
         assert_eq!(
             unfair(|result| result["asked"]["numwant"] = json!(50)),
             "a and b were asked different things"

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(super) struct Row {
     pub number: u8,
     pub metric: String,
+    /// How it is to be read.
+    pub note: Option<String>,
     #[serde(default)]
     pub figure: Vec<Figure>,
     /// Why there is nothing to measure yet.
@@ -46,6 +48,10 @@ pub(super) enum Kind {
     Stalls,
     /// The longest time that a slice of the sweep held a shard, in any round.
     Hold,
+    /// Memory at the end of the load beyond that at the end of the fill, the most of any round.
+    Growth,
+    /// What senders got that had proven nothing, all rounds together.
+    Unproven,
 }
 
 impl Kind {
@@ -56,13 +62,15 @@ impl Kind {
             Self::Memory => "B",
             Self::MaxLatency | Self::Hold => "ms",
             Self::Stalls => "stalls",
+            Self::Growth => "MiB",
+            Self::Unproven => "B",
         }
     }
 
     pub(super) fn digits(self) -> usize {
         match self {
-            Self::Cost | Self::Rate | Self::Stalls => 0,
-            Self::Memory | Self::MaxLatency => 1,
+            Self::Cost | Self::Rate | Self::Stalls | Self::Unproven => 0,
+            Self::Memory | Self::MaxLatency | Self::Growth => 1,
             Self::Hold => 3,
         }
     }
@@ -73,6 +81,7 @@ impl Kind {
 
     /// The figure of one result.
     pub(super) fn of(self, result: &Value) -> Option<f64> {
+        let read = |name: &str| result.pointer(name)?.as_f64();
         let (name, scale) = match self {
             Self::Cost => ("/server/cpu_ns_per_reply", 1.0),
             Self::Rate => ("/replies_per_sec", 1.0),
@@ -80,8 +89,13 @@ impl Kind {
             Self::MaxLatency => ("/latency_us/max", 1e-3),
             Self::Stalls => ("/stalls", 1.0),
             Self::Hold => ("/metrics/evenkeel_shard_hold_max_seconds", 1e3),
+            Self::Growth => {
+                let filled = read("/filled/server/rss_after_bytes")?;
+                return Some((read("/server/rss_after_bytes")? - filled) / f64::from(1 << 20));
+            }
+            Self::Unproven => ("/hostile_bytes_back", 1.0),
         };
-        Some(result.pointer(name)?.as_f64()? * scale)
+        Some(read(name)? * scale)
     }
 }
 
@@ -126,8 +140,8 @@ impl Figure {
         }
         let mut ratios = Vec::new();
         let value = match kind {
-            Kind::Stalls => (own.iter().sum::<f64>() - other.iter().sum::<f64>()).max(0.0),
-            Kind::Hold => own.iter().copied().fold(0.0, f64::max),
+            Kind::Stalls | Kind::Unproven => (own.iter().sum::<f64>() - other.iter().sum::<f64>()).max(0.0),
+            Kind::Hold | Kind::Growth => own.iter().copied().fold(0.0, f64::max),
             _ => {
                 let ratio = |(own, other)| Some(kind.of(own)? / kind.of(other)?);
                 ratios = of.iter().zip(over).filter_map(ratio).filter(|ratio| ratio.is_finite()).collect();
@@ -263,5 +277,23 @@ mod tests {
         let outcome = hold.judge(&held, &[]).unwrap();
         assert_eq!(outcome.verdict, Verdict::Missed);
         assert!((outcome.value - 1.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn memory_that_grew_in_any_round_and_every_byte_to_strangers_count() {
+        let round = |after: u32, back: u32| {
+            json!({
+                "filled": { "server": { "rss_after_bytes": 3 << 20 } },
+                "server": { "rss_after_bytes": after << 20 }, "hostile_bytes_back": back,
+            })
+        };
+        let rounds = [round(3, 0), round(5, 16), round(2, 20)];
+        let judge = |kind: &str| {
+            let figure = Figure { over: None, ..figure(kind, 1.0, 0.0) };
+            let outcome = figure.judge(&rounds, &[]).unwrap();
+            (outcome.value, outcome.verdict)
+        };
+        assert_eq!(judge("growth"), (2.0, Verdict::Missed));
+        assert_eq!(judge("unproven"), (36.0, Verdict::Missed));
     }
 }

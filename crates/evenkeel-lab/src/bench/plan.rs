@@ -78,11 +78,14 @@ pub(super) struct Workload {
     /// Name for figures and files.
     pub key: String,
     pub name: String,
-    #[serde(default)]
-    pub population: Vec<String>,
+    /// That of `same_start_as` by default.
+    pub population: Option<Vec<String>>,
     /// Whether servers are filled first.
     #[serde(default = "yes")]
     pub fill: bool,
+    /// An earlier workload, which filled servers that this one loads, too: those have no new start. It spares the time
+    /// of another fill.
+    pub same_start_as: Option<String>,
     /// Without it, the fill is what is measured.
     #[serde(default)]
     pub load: Vec<String>,
@@ -108,6 +111,11 @@ pub(super) struct Turn {
     pub name: Option<String>,
     pub server: String,
     pub population: Option<Vec<String>>,
+    /// Arguments behind the workload's own.
+    #[serde(default)]
+    pub load: Vec<String>,
+    /// The fill must be over so soon after the server's start.
+    pub filled_within_secs: Option<f64>,
     /// The load begins so long after the server's start.
     #[serde(default)]
     pub load_after_secs: f64,
@@ -149,9 +157,12 @@ pub(super) struct Task {
     pub family: Family,
     pub name: String,
     pub server: Server,
+    /// Workload whose start and fill this is measured on; `None` where it has a start of its own.
+    pub same_start_as: Option<String>,
     /// Arguments; `None` where nothing is filled in or loaded.
     pub fill: Option<Vec<String>>,
     pub load: Option<Vec<String>>,
+    pub filled_within_secs: Option<f64>,
     pub load_after_secs: f64,
     pub metric_min: BTreeMap<String, f64>,
     pub server_core: Option<usize>,
@@ -170,8 +181,16 @@ impl Plan {
             plan.server_core.is_none() || plan.server_core != plan.generator_core,
             "server and generator need a core each"
         );
-        for workload in &plan.workload {
-            ensure!(workload.fill || !workload.load.is_empty(), "{}: there is nothing to do", workload.key);
+        for (at, workload) in plan.workload.iter().enumerate() {
+            if let Some(key) = &workload.same_start_as {
+                let mut earlier = plan.workload[..at].iter();
+                let first = earlier.find(|first| first.key == *key && first.same_start_as.is_none());
+                let first =
+                    first.with_context(|| format!("{}: {key} starts nothing before", workload.key))?;
+                ensure!(first.ipv6 || !workload.ipv6, "{}: {key} has no IPv6", workload.key);
+            }
+            let fills = workload.fill && workload.same_start_as.is_none();
+            ensure!(fills || !workload.load.is_empty(), "{}: there is nothing to do", workload.key);
             for turn in plan.turns(workload) {
                 plan.server(&turn.server).with_context(|| workload.key.clone())?;
             }
@@ -197,6 +216,8 @@ impl Plan {
             name: None,
             server: name.clone(),
             population: None,
+            load: Vec::new(),
+            filled_within_secs: None,
             load_after_secs: 0.0,
             metric_min: BTreeMap::new(),
         };
@@ -208,27 +229,32 @@ impl Plan {
     /// Who has a turn, in their order. A server that is left out has none.
     pub(super) fn tasks(&self, workload: &Workload, family: Family) -> anyhow::Result<Vec<Task>> {
         let mut tasks = Vec::new();
+        let first = self.workload.iter().find(|first| workload.same_start_as.as_ref() == Some(&first.key));
+        let started = first.map(|first| self.turns(first)).unwrap_or_default();
         for turn in self.turns(workload) {
             let Ok(server) = self.server(&turn.server) else { continue };
             if family == Family::V6 && (server.ipv4_only || !workload.ipv6) {
                 continue;
             }
-            let population = turn.population.as_ref().unwrap_or(&workload.population);
+            let population = turn.population.as_ref().or(workload.population.as_ref());
+            let population = population.or(first.and_then(|first| first.population.as_ref()));
             let network = self.ipv6_net.iter().filter(|_| family == Family::V6);
             let common: Vec<String> = network
                 .flat_map(|network| ["--ipv6-net".to_owned(), network.clone()])
                 .chain(self.generator.iter().cloned())
-                .chain(population.iter().cloned())
+                .chain(population.into_iter().flatten().cloned())
                 .collect();
             let with = |more: &[String]| [common.as_slice(), more].concat();
-            let fills = workload.fill && !server.is_echo;
+            let is_started = started.iter().any(|earlier| earlier.name() == turn.name());
             tasks.push(Task {
                 workload: workload.key.clone(),
                 family,
                 name: turn.name().to_owned(),
                 server: server.clone(),
-                fill: fills.then(|| with(&["--fill".to_owned()])),
-                load: (!workload.load.is_empty()).then(|| with(&workload.load)),
+                same_start_as: workload.same_start_as.clone().filter(|_| is_started),
+                fill: (workload.fill && !is_started && !server.is_echo).then(|| with(&["--fill".to_owned()])),
+                load: (!workload.load.is_empty()).then(|| with(&[workload.load.clone(), turn.load].concat())),
+                filled_within_secs: turn.filled_within_secs,
                 load_after_secs: turn.load_after_secs,
                 metric_min: turn.metric_min,
                 server_core: self.server_core.filter(|_| !server.roams),
@@ -263,11 +289,12 @@ impl Plan {
         // Who shares a core with other work may starve there for seconds.
         (self.server_core, self.generator_core) = (None, None);
         self.workload.iter_mut().for_each(|workload| {
-            cut(&mut workload.population);
+            workload.population.iter_mut().for_each(cut);
             cut(&mut workload.load);
             for turn in &mut workload.turn {
                 turn.population.iter_mut().for_each(cut);
-                turn.load_after_secs = 0.0;
+                cut(&mut turn.load);
+                (turn.filled_within_secs, turn.load_after_secs) = (None, 0.0);
                 turn.metric_min.clear();
             }
         });
@@ -294,9 +321,10 @@ impl Task {
         argument(arguments, name)
     }
 
-    /// About how long it will take, in seconds.
-    pub(super) fn guess_secs(&self) -> f64 {
-        const FILLED_PER_SECOND: f64 = 150_000.0;
+    /// About how long it will take on a machine that does nothing else, in seconds, when other tasks of the same start
+    /// have taken `spent`.
+    pub(super) fn guess_secs(&self, spent: f64) -> f64 {
+        const FILLED_PER_SECOND: f64 = 250_000.0;
         let number = |arguments: &Vec<String>, name| {
             argument(arguments, name).and_then(|value| value.parse().ok()).unwrap_or(0.0_f64)
         };
@@ -308,7 +336,8 @@ impl Task {
         let load = self.load.as_ref().map_or(0.0, |load| {
             number(load, "--warmup") + number(load, "--duration") + number(load, "--peers") / 2e6
         });
-        2.0 + self.server.settle_secs + fill.max(self.load_after_secs) + load
+        let start = if self.same_start_as.is_some() { 0.0 } else { 1.0 + self.server.settle_secs };
+        (start + fill).max(self.load_after_secs - spent) + load
     }
 }
 
@@ -354,12 +383,19 @@ pub(super) mod tests {
         load = ["--duration", "5"]
         ipv6 = true
         [[workload]]
+        key = "later"
+        name = "later"
+        same_start_as = "some"
+        load = ["--rate", "9"]
+        servers = ["a", "echo"]
+        [[workload]]
         key = "sizes"
         name = "sizes"
         load = ["--duration", "5"]
         turn = [
             { server = "a", name = "ten", population = ["--peers", "10"] },
             { server = "a", name = "many", population = ["--peers", "900000"], load_after_secs = 60 },
+            { server = "a", name = "bad", load = ["--hostile", "0.5"] },
         ]
     "#;
 
@@ -379,8 +415,24 @@ pub(super) mod tests {
         let plan = read(PLAN).unwrap();
         assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "gone", "echo"]);
         assert_eq!(names(&plan, 0, Family::V6), ["a", "gone", "echo"]);
-        assert_eq!(names(&plan, 1, Family::V4), ["ten", "many"]);
-        assert!(names(&plan, 1, Family::V6).is_empty());
+        assert_eq!(names(&plan, 2, Family::V4), ["ten", "many", "bad"]);
+        assert!(names(&plan, 2, Family::V6).is_empty());
+    }
+
+    #[test]
+    fn who_is_filled_already_is_not_filled_again() {
+        let plan = read(PLAN).unwrap();
+        let tasks = plan.tasks(&plan.workload[1], Family::V4).unwrap();
+        assert_eq!(tasks[0].same_start_as.as_deref(), Some("some"));
+        assert_eq!(tasks[0].fill, None);
+        let waits = Task { load_after_secs: 60.0, ..tasks[0].clone() };
+        assert!((waits.guess_secs(20.0) - (40.0 + 1.5)).abs() < 1e-9);
+        let load = "--numwant 30 --peers 3000000 --torrents 1000000 --rate 9";
+        assert_eq!(tasks[0].load.as_ref().unwrap().join(" "), load);
+        for wrong in ["later", "sizes"] {
+            let text = PLAN.replace("same_start_as = \"some\"", &format!("same_start_as = \"{wrong}\""));
+            assert!(read(&text).is_err(), "{wrong} starts nothing before");
+        }
     }
 
     #[test]
@@ -391,8 +443,10 @@ pub(super) mod tests {
         assert_eq!(tasks[0].fill.as_ref().unwrap().join(" "), format!("{common} --fill"));
         assert_eq!(tasks[0].load.as_ref().unwrap().join(" "), format!("{common} --duration 5"));
         assert_eq!(tasks[2].fill, None, "nothing fills an echo");
-        assert!((tasks[0].guess_secs() - (2.0 + 20.0 + 6.5)).abs() < 1e-9);
+        assert!((tasks[0].guess_secs(0.0) - (1.0 + 12.0 + 6.5)).abs() < 1e-9);
         assert_eq!(tasks[0].argument("--peers"), Some("3000000"));
+        let bad = plan.tasks(&plan.workload[2], Family::V4).unwrap().remove(2);
+        assert_eq!(bad.load.unwrap().join(" "), "--numwant 30 --duration 5 --hostile 0.5");
     }
 
     #[test]
@@ -400,8 +454,9 @@ pub(super) mod tests {
         let mut plan = read(PLAN).unwrap();
         assert_eq!(plan.shrink(), ["gone"]);
         assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "echo"]);
-        let all: Vec<_> = (0..2).flat_map(|at| plan.tasks(&plan.workload[at], Family::V4).unwrap()).collect();
-        assert!(all.iter().all(|task| task.guess_secs() < 3.0), "each in seconds");
+        let all: Vec<_> =
+            [0, 2].into_iter().flat_map(|at| plan.tasks(&plan.workload[at], Family::V4).unwrap()).collect();
+        assert!(all.iter().all(|task| task.guess_secs(0.0) < 3.0), "each in seconds");
         assert_eq!(argument(all[3].fill.as_ref().unwrap(), "--peers"), Some("10"), "what is small stays");
         assert_eq!(argument(all[4].fill.as_ref().unwrap(), "--peers"), Some("20000"));
     }

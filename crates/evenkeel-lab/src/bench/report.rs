@@ -8,6 +8,7 @@ use socket2::SockRef;
 use super::fair::{self, Marks};
 use super::figure::{Figure, Kind, Outcome, Row, with_range};
 use super::plan::Plan;
+use super::record::spoken;
 use super::{Family, Group};
 
 /// One line of the table of rows.
@@ -85,7 +86,10 @@ impl<'a> Measured<'a> {
             Some(outcome) => with_range(&outcome.ratios, 2),
         };
         let sign = if kind.is_better_high() { "≥" } else { "≤" };
-        let unit = if matches!(kind, Kind::Hold) { " ms" } else { "" };
+        let unit = match kind {
+            Kind::Hold | Kind::Growth | Kind::Unproven => format!(" {}", kind.unit()),
+            _ => String::new(),
+        };
         let with = over.as_ref().map_or(String::new(), |name| format!(" / {name}"));
         let prompt = self.figure.p50_us_max.map_or(String::new(), |most| format!(", p50 ≤ {most} us"));
         [
@@ -129,6 +133,12 @@ pub(super) fn markdown(plan: &Plan, lines: &[Line<'_>]) -> String {
             }
         }
     }
+    let read = |row: &Row| Some(format!("* row {}: {}\n", row.number, row.note.as_ref()?));
+    let read: String = plan.row.iter().filter_map(read).collect();
+    if !read.is_empty() {
+        out += "\nHow rows are to be read:\n\n";
+        out += &read;
+    }
     if !notes.is_empty() {
         out += "\nWhat weakens a figure, or takes it away:\n\n";
         out.extend(notes);
@@ -137,7 +147,7 @@ pub(super) fn markdown(plan: &Plan, lines: &[Line<'_>]) -> String {
 }
 
 /// What the figures were made on.
-pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String> {
+pub(super) fn header(plan: &Plan, versions: &[String], groups: &[Group]) -> anyhow::Result<String> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
@@ -149,7 +159,7 @@ pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String>
     let mut text = format!(
         "* machine: {}, {cores} cores, Linux {}, loopback; server on {}, generator on {}\n\
          * load of the machine at the end: {}; of 4 MiB of receive buffer the system grants {} KiB\n\
-         * {} rounds, servers in turn, each started anew\n",
+         * {} rounds, servers in turn, each started anew: {} in all\n",
         model.unwrap_or("unknown processor"),
         kernel.trim(),
         core(plan.server_core),
@@ -158,6 +168,7 @@ pub(super) fn header(plan: &Plan, versions: &[String]) -> anyhow::Result<String>
         // Linux doubles what is asked for, and says so.
         SockRef::from(&socket).recv_buffer_size()? / 2048,
         plan.rounds,
+        spoken(groups.iter().map(|group| group.took).sum()),
     );
     if !plan.generator.is_empty() {
         text += &format!("* every fill and load: `evenkeel-lab load {}`\n", plan.generator.join(" "));
@@ -181,6 +192,8 @@ pub(super) fn check_smoke(lines: &[Line<'_>]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -200,6 +213,7 @@ mod tests {
         [[row]]
         number = 13
         metric = "later"
+        note = "nothing to see"
         not_built = "not built yet"
     "#;
 
@@ -216,9 +230,11 @@ mod tests {
         let groups = [Group {
             key: "w".to_owned(),
             name: "w".to_owned(),
+            first: "w".to_owned(),
             family: Family::V4,
             tasks: vec![task("a"), task("b")],
             results: vec![vec![result(70.0, 12.0), result(80.0, 12.0)], b],
+            took: Duration::ZERO,
         }];
         let lines = rows(&plan, &groups);
         (markdown(&plan, &lines), check_smoke(&lines))
@@ -236,6 +252,7 @@ mod tests {
                 "| 13 | later | - | - | - | - | - | - | - | not built yet |",
             ]
         );
+        assert!(text.contains("\n* row 13: nothing to see\n"), "{text}");
         assert!(smoke.is_ok() && !text.contains("weakens"), "{text}");
     }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Group;
 use super::figure::{median, with_range};
 use super::plan::Task;
+use super::record::spoken;
 
 /// Columns: what stands above, where it stands in a result, digits after the point.
 const COLUMNS: [(&str, &str, usize); 10] = [
@@ -35,8 +36,9 @@ fn sorted(results: &[Value], name: &str) -> Vec<f64> {
 
 /// The table of one workload.
 pub(super) fn markdown(group: &Group) -> String {
-    let mut out = format!("\n### {}, {}\n\n", group.name, group.family.name());
-    group.tasks.first().iter().for_each(|task| out += &arguments(task));
+    let mut out = format!("\n### {}: {}, {}\n\n", group.key, group.name, group.family.name());
+    out += &arguments(&group.tasks);
+    out += &format!("* took {}\n\n", spoken(group.took));
     out += "| server |";
     COLUMNS.iter().for_each(|(name, ..)| out.extend([" ", name, " |"]));
     out += " cost ratio | bottleneck |\n|---|";
@@ -60,12 +62,22 @@ pub(super) fn markdown(group: &Group) -> String {
     out
 }
 
-/// What the generator was told, of the first one to have a turn.
-fn arguments(task: &Task) -> String {
-    let line = |what: &str, arguments: &Option<Vec<String>>| {
-        arguments.as_ref().map_or(String::new(), |arguments| format!("* {what}: `{}`\n", arguments.join(" ")))
-    };
-    line("fill", &task.fill) + &line("load", &task.load) + "\n"
+/// What the generator was told: in the first turn, and in those that are not like one before.
+fn arguments(tasks: &[Task]) -> String {
+    let mut lines: Vec<(String, &Task)> = Vec::new();
+    for task in tasks {
+        let fill = match &task.same_start_as {
+            Some(first) => Some(format!("fill: that of `{first}`, on the same start")),
+            None => task.fill.as_ref().map(|fill| format!("fill: `{}`", fill.join(" "))),
+        };
+        let load = task.load.as_ref().map(|load| format!("load: `{}`", load.join(" ")));
+        for line in fill.into_iter().chain(load) {
+            if lines.iter().all(|(earlier, _)| *earlier != line) {
+                lines.push((line, task));
+            }
+        }
+    }
+    lines.iter().map(|(line, task)| format!("* {}, {line}\n", task.name)).collect()
 }
 
 /// Bars of what a reply costs: median, with the range as a line.
@@ -128,6 +140,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -144,12 +158,14 @@ mod tests {
         Group {
             key: "small".to_owned(),
             name: "small & uniform".to_owned(),
+            first: "small".to_owned(),
             family: Family::V4,
             tasks: vec![task("a"), task("b")],
             results: vec![
                 [200.0, 100.0, 300.0].map(result).to_vec(),
                 vec![result(100.0), result(100.0), Value::Null, result(300.0)],
             ],
+            took: Duration::from_secs(70),
         }
     }
 
@@ -157,14 +173,14 @@ mod tests {
     fn a_table_has_medians_ranges_and_ratios_by_round() {
         let table = markdown(&group());
         let rows: Vec<_> = table.lines().collect();
-        assert_eq!(rows[1], "### small & uniform, IPv4");
-        assert_eq!(rows[4], "* load: `--duration 5`");
+        assert_eq!(rows[1], "### small: small & uniform, IPv4");
+        assert_eq!(rows[3..6], ["* a, fill: `--fill`", "* a, load: `--duration 5`", "* took 2 min"]);
         assert_eq!(
-            rows[8],
+            rows[9],
             "| a | 200 (100 to 300) | 100 | 1000 | - | - | - | - | - | 20.50 | - | 1.00 | server |"
         );
-        assert!(rows[9].starts_with("| b | 100 (100 to 300) |"), "{table}");
-        assert!(rows[9].ends_with("| 0.75 (0.50 to 1.00) | server |"), "{table}");
+        assert!(rows[10].starts_with("| b | 100 (100 to 300) |"), "{table}");
+        assert!(rows[10].ends_with("| 0.75 (0.50 to 1.00) | server |"), "{table}");
     }
 
     #[test]
