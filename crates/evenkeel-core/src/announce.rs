@@ -8,6 +8,7 @@ use crate::outcome::{Outcome, Reason};
 use crate::rules::Rules;
 use crate::scope::Scope;
 use crate::shard::{Place, Shard};
+use crate::swarm::report::{Moved, Report};
 use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Spot};
 use crate::time::{Stamp, Time};
 
@@ -63,8 +64,8 @@ impl Shard {
         let mark = self.mark(caller, ask);
         let mut known = self.swarm(at).recognise(&caller.key, mark);
         if ask.event == Event::Stopped {
-            self.forget(at, known, cx);
-            return stopped(self.swarm(at).swarm.stats, caller, cx);
+            let moved = self.forget(at, known, (ask, mark), cx);
+            return Outcome { moved, ..stopped(self.swarm(at).swarm.stats, caller, cx) };
         }
 
         let mut reason = Reason::Announced;
@@ -85,11 +86,13 @@ impl Shard {
             kind: asker.kind,
             mark,
             id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
+            report: report(ask, cx),
         };
+        let mut moved = Moved::default();
         match known.own {
-            Some(own) => self.refresh(at, own, entry, now),
+            Some(own) => moved = self.refresh(at, own, &entry, now),
             None if is_listed(reason) => {
-                self.change(at, |edit| edit.insert(entry, now));
+                self.change(at, |edit| edit.insert(&entry, now));
                 cx.addresses.add(caller.key.source());
                 self.recorded = self.recorded.wrapping_add(1);
             }
@@ -101,7 +104,7 @@ impl Shard {
                 *downloaded = downloaded.saturating_add(1);
             });
         }
-        answer(self.swarm(at).swarm.stats, reason, caller, cx)
+        Outcome { moved, ..answer(self.swarm(at).swarm.stats, reason, caller, cx) }
     }
 
     /// The same for both addresses of one client, and hardly for anybody else.
@@ -114,15 +117,16 @@ impl Shard {
         Mark { client: caller.client, twin: (hash & 0xFFFF) as u16 }
     }
 
-    /// `stopped`: removes the caller's record, if there is one.
-    fn forget(&mut self, at: usize, known: Known, cx: &Cx<'_>) {
-        if let Some(own) = known.own {
-            let gone = self.change(at, |edit| {
-                edit.swarm.empty_since = Stamp::at(cx.now);
-                edit.remove(own)
-            });
-            cx.addresses.remove(&gone);
-        }
+    /// `stopped`: removes the caller's record, if there is one. Answers what the caller has moved since the last time.
+    fn forget(&mut self, at: usize, known: Known, (ask, mark): (&Announce, Mark), cx: &Cx<'_>) -> Moved {
+        let Some(own) = known.own else { return Moved::default() };
+        let report = report(ask, cx);
+        let (gone, moved) = self.change(at, |edit| {
+            edit.swarm.empty_since = Stamp::at(cx.now);
+            edit.stop(own, mark, report.as_ref())
+        });
+        cx.addresses.remove(&gone);
+        moved
     }
 
     /// Whether a new peer is recorded: not if its address has as many as it may. When there is no room for another
@@ -159,6 +163,10 @@ impl Shard {
         let is_done = ask.event == Event::Completed && asker.kind == Kind::Seeder;
         is_done && may_be_new && !was_seeder(own) && !was_seeder(twin)
     }
+}
+
+fn report(ask: &Announce, cx: &Cx<'_>) -> Option<Report> {
+    cx.rules.keep_reports.then(|| Report::first(ask, cx.now))
 }
 
 /// Whether the limits per address hold for the caller.
@@ -204,7 +212,7 @@ fn answer(stats: Stats, reason: Reason, caller: &Caller, cx: &mut Cx<'_>) -> Out
         min_interval_secs: rules.min_interval_secs.min(interval_secs),
         warning: (!is_listed(reason)).then_some(Warning::AddressLimit),
     };
-    Outcome { answer: Ok(reply), reason }
+    Outcome { answer: Ok(reply), reason, moved: Moved::default() }
 }
 
 fn is_listed(reason: Reason) -> bool {

@@ -32,4 +32,5 @@ pub use scope::Scope;
 pub use shard::{Cursor, Hint, Keys, Place, SHARDS, Seen, Shard, Swept, Totals};
 pub use swarm::PeerKey;
 pub use swarm::peers::{SocketId, WebKey};
+pub use swarm::report::{Moved, Reported};
 pub use time::Time;

@@ -3,6 +3,8 @@
 use evenkeel_wire::http::HeadError;
 use evenkeel_wire::{Failure, Reply};
 
+use crate::swarm::report::Moved;
+
 /// What became of an announce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -10,11 +12,14 @@ pub struct Outcome {
     pub answer: Result<Reply, Failure>,
     /// Why.
     pub reason: Reason,
+    /// What the peer has moved since its announce before, as it says; nothing unless reports are kept.
+    pub moved: Moved,
 }
 
 impl Outcome {
-    pub(crate) fn failed(failure: Failure) -> Self {
-        Self { answer: Err(failure), reason: Reason::Failed(failure) }
+    /// A refusal.
+    pub fn failed(failure: Failure) -> Self {
+        Self { answer: Err(failure), reason: Reason::Failed(failure), moved: Moved::default() }
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Rules {
     pub peers_max: u32,
     /// Whether the ids of peers are kept for dictionary answers: 20 bytes for each peer.
     pub keep_peer_ids: bool,
+    /// Whether what peers report is kept beside them: 20 bytes for each peer.
+    pub keep_reports: bool,
 }
 
 impl Rules {
@@ -98,6 +100,7 @@ impl Default for Rules {
             swarms_max: SWARMS_MAX.default,
             peers_max: PEERS_MAX.default,
             keep_peer_ids: false,
+            keep_reports: false,
         }
     }
 }

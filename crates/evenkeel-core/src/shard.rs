@@ -7,6 +7,7 @@ use crate::index::{self, Index};
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
+use crate::swarm::report::{Moved, Report, Reported};
 use crate::swarm::{Blocks, Edit, Entry, Kind, Mark, PeerKey, Spot, State, Swarm, View};
 use crate::time::{Stamp, Time};
 
@@ -131,6 +132,8 @@ pub struct Seen {
     pub is_seeder: bool,
     /// Interned client.
     pub client: u16,
+    /// What it says, if that is kept, and its client is counted as this record.
+    pub reported: Option<Reported>,
 }
 
 impl Shard {
@@ -228,11 +231,10 @@ impl Shard {
     }
 
     /// Notes another announce of a peer whose record is at `own`.
-    pub(crate) fn refresh(&mut self, at: usize, own: Spot, entry: Entry, now: Stamp) {
-        // Most say nothing new, and change no count.
-        if !self.edit(at).touch(own, &entry, now) {
-            self.change(at, |edit| edit.refresh(own, entry, now));
-        }
+    pub(crate) fn refresh(&mut self, at: usize, own: Spot, entry: &Entry, now: Stamp) -> Moved {
+        // Most change no count.
+        let touched = self.edit(at).touch(own, entry, now);
+        touched.unwrap_or_else(|| self.change(at, |edit| edit.refresh(own, entry, now)))
     }
 
     /// Changes a swarm and keeps the totals true.
@@ -307,7 +309,9 @@ impl Shard {
             for record in at.record..end {
                 let spot = view.spot(record);
                 let (key, Mark { client, .. }) = view.identity(spot);
-                show(Seen { key, is_seeder: view.state(spot).kind() == Kind::Seeder, client });
+                let state = view.state(spot);
+                let reported = view.report(spot).filter(|_| state.is_counted()).map(Report::told);
+                show(Seen { key, is_seeder: state.kind() == Kind::Seeder, client, reported });
             }
             left = left.saturating_sub(end.saturating_sub(at.record) + 1);
             at = if end >= len {

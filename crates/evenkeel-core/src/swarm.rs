@@ -5,8 +5,10 @@
 //! one peer id) is counted once, as what it announced last. A false match may only lower a count.
 
 mod column;
+mod dialled;
 mod few;
 pub(crate) mod peers;
+pub(crate) mod report;
 mod rows;
 
 use std::ops::Range;
@@ -19,9 +21,11 @@ use crate::scope::Scope;
 use crate::time::Stamp;
 use column::{Column, Indexed, Ordered};
 pub(crate) use column::{List, Record};
-use few::{Block, FEW_MAX, Few};
+use dialled::Dialled;
+use few::{Block, Few};
 use peers::Twin;
 pub(crate) use peers::{Kind, Mark, Peer, SocketId, State, WebKey, WebPeer};
+use report::{Moved, Report};
 use rows::Row;
 
 /// How many of the oldest are looked at for eviction in a swarm too large to look at all.
@@ -61,10 +65,6 @@ pub(crate) struct Blocks {
     v4: Few<Peer<6>>,
     v6: Few<Peer<18>>,
 }
-
-/// A column of many peers becomes a block again only well below [`FEW_MAX`], so that a swarm at the edge does not move
-/// all the time.
-const FEW_AGAIN: usize = 96;
 
 /// A swarm to be read.
 #[derive(Clone, Copy)]
@@ -123,6 +123,7 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) mark: Mark,
     pub(crate) id: Option<PeerId>,
+    pub(crate) report: Option<Report>,
 }
 
 impl From<Endpoint> for PeerKey {
@@ -262,18 +263,25 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What a record says of its peer and of its client.
-    pub(crate) fn note(self, spot: Spot) -> (State, Mark) {
-        fn dialled<const N: usize>(peer: &Peer<N>) -> (State, Mark) {
-            (peer.state(), peer.mark())
+    /// What a peer says, if that is kept.
+    pub(crate) fn report(self, spot: Spot) -> Option<&'a Report> {
+        let reports = match spot.family {
+            Family::V4 => self.v4().reports(),
+            Family::V6 => self.v6().reports(),
+            Family::Web => self.web().reports(),
+        };
+        reports?.get(spot.at)
+    }
+
+    /// What a record says, if it is that of this client. Two sockets with one peer id are two records.
+    fn state_of(self, spot: Spot, mark: Mark) -> Option<State> {
+        fn of<const N: usize>(peer: &Peer<N>, mark: Mark) -> Option<State> {
+            (peer.mark() == mark).then(|| peer.state())
         }
         match spot.family {
-            Family::V4 => dialled(&self.v4().records()[spot.at]),
-            Family::V6 => dialled(&self.v6().records()[spot.at]),
-            Family::Web => {
-                let peer = &self.web().records()[spot.at];
-                (peer.state(), browser(peer).1)
-            }
+            Family::V4 => of(&self.v4().records()[spot.at], mark),
+            Family::V6 => of(&self.v6().records()[spot.at], mark),
+            Family::Web => Some(self.web().records()[spot.at].state()),
         }
     }
 
@@ -357,45 +365,55 @@ impl Edit<'_> {
     }
 
     /// Adds a peer that is not there yet.
-    pub(crate) fn insert(&mut self, entry: Entry, now: Stamp) {
-        let Entry { key, kind, mark, id } = entry;
+    pub(crate) fn insert(&mut self, entry: &Entry, now: Stamp) {
+        let Entry { key, kind, mark, id, report } = *entry;
         self.uncount_twin(&key, mark);
         let state = State::new(kind, now);
         match key {
             PeerKey::Dialled(Endpoint::V4(addr)) => {
-                self.v4().insert(Row { peer: Peer::new(addr, state, mark), id });
+                self.v4().insert(Row { peer: Peer::new(addr, state, mark), id, report });
             }
             PeerKey::Dialled(Endpoint::V6(addr)) => {
-                self.v6().insert(Row { peer: Peer::new(addr, state, mark), id });
+                self.v6().insert(Row { peer: Peer::new(addr, state, mark), id, report });
             }
             PeerKey::Web(key) => {
-                self.web().insert(Row { peer: WebPeer::new(key, state, mark.client), id: None });
+                self.web().insert(Row { peer: WebPeer::new(key, state, mark.client), id: None, report });
             }
         }
         *self.swarm.count(kind) += 1;
         self.swarm.local_peers = self.swarm.local_peers.saturating_add(u16::from(key.is_told_locally()));
     }
 
-    /// Notes another announce of a peer whose record is at `own`, if it says nothing new; answers whether it did not.
-    pub(crate) fn touch(&mut self, own: Spot, entry: &Entry, now: Stamp) -> bool {
-        let (state, mark) = self.view().note(own);
-        let is_client = own.family == Family::Web || mark == entry.mark;
-        let is_same = is_client && state.is_counted() && state.kind() == entry.kind;
-        if is_same {
-            self.state_mut(own).set(entry.kind, now);
+    /// Notes another announce of a peer whose record is at `own`, if it changes no count; answers what was moved.
+    pub(crate) fn touch(&mut self, own: Spot, entry: &Entry, now: Stamp) -> Option<Moved> {
+        let state = self.view().state_of(own, entry.mark)?;
+        if !state.is_counted() || state.kind() != entry.kind {
+            return None;
         }
-        is_same
+        self.state_mut(own).set(entry.kind, now);
+        Some(entry.report.as_ref().map_or(Moved::default(), |next| self.account(own, next)))
     }
 
-    /// Notes another announce of a peer whose record is at `own`.
-    pub(crate) fn refresh(&mut self, own: Spot, entry: Entry, now: Stamp) {
-        let Entry { key, kind, mark, .. } = entry;
-        let (before, mark_before) = self.view().note(own);
-        if own.family != Family::Web && mark_before != mark {
+    /// Takes up what the client whose record is at `own` says, if that is kept; answers what it has moved.
+    fn account(&mut self, own: Spot, next: &Report) -> Moved {
+        let kept = match own.family {
+            Family::V4 => self.v4().into_report(own.at),
+            Family::V6 => self.v6().into_report(own.at),
+            Family::Web => self.web().column.report_mut(own.at),
+        };
+        kept.map_or(Moved::default(), |kept| kept.renew(next))
+    }
+
+    /// Notes another announce of a peer whose record is at `own`; answers what was moved.
+    pub(crate) fn refresh(&mut self, own: Spot, entry: &Entry, now: Stamp) -> Moved {
+        let Entry { key, kind, mark, .. } = *entry;
+        let Some(before) = self.view().state_of(own, mark) else {
             // Another client behind the same endpoint: what the old one was, twin or not, is over.
             self.remove(own);
-            return self.insert(entry, now);
-        }
+            self.insert(entry, now);
+            return Moved::default();
+        };
+        let moved = entry.report.as_ref().map_or(Moved::default(), |next| self.account(own, next));
         if before.is_counted() {
             *self.swarm.count(before.kind()) -= 1;
         } else {
@@ -407,6 +425,14 @@ impl Edit<'_> {
             Family::Web => self.web().renew(own.at, kind, now),
         }
         *self.swarm.count(kind) += 1;
+        moved
+    }
+
+    /// Takes out a peer that leaves; answers where it came from, and what it has moved in the end.
+    pub(crate) fn stop(&mut self, own: Spot, mark: Mark, last: Option<&Report>) -> (Endpoint, Moved) {
+        let last = last.filter(|_| self.view().state_of(own, mark).is_some());
+        let moved = last.map_or(Moved::default(), |last| self.account(own, last));
+        (self.remove(own), moved)
     }
 
     /// Takes a peer out; its twin is counted in its place. Answers where it came from.
@@ -510,73 +536,6 @@ impl Edit<'_> {
             Family::V4 => self.v4().into_record(spot.at).state_mut(),
             Family::V6 => self.v6().into_record(spot.at).state_mut(),
             Family::Web => self.web().column.records_mut()[spot.at].state_mut(),
-        }
-    }
-}
-
-/// The peers of one family that are dialled, to be changed: few of them are kept side by side with those of other swarms,
-/// many in a column of their own.
-struct Dialled<'a, const N: usize> {
-    block: &'a mut Block,
-    few: &'a mut Few<Peer<N>>,
-    more: &'a mut Option<Box<More>>,
-    column: fn(&mut More) -> &mut Column<Peer<N>>,
-    keyed: &'a Keyed,
-    number: u32,
-}
-
-impl<'a, const N: usize> Dialled<'a, N> {
-    fn are_many(&mut self) -> bool {
-        self.block.len() == 0 && self.more.as_mut().is_some_and(|more| (self.column)(more).len() > 0)
-    }
-
-    fn many(&mut self) -> Indexed<'_, Peer<N>> {
-        let column = (self.column)(self.more.get_or_insert_default());
-        Indexed { column, keyed: self.keyed }
-    }
-
-    fn renew(&mut self, at: usize, kind: Kind, now: Stamp) {
-        match self.block.len() {
-            0 => self.many().renew(at, kind, now),
-            _ => self.few.part(*self.block).renew(at, kind, now),
-        }
-    }
-
-    fn into_record(self, at: usize) -> &'a mut Peer<N> {
-        match self.block.len() {
-            0 => &mut (self.column)(self.more.get_or_insert_default()).records_mut()[at],
-            _ => &mut self.few.part(*self.block).into_records()[at],
-        }
-    }
-
-    fn insert(&mut self, row: Row<Peer<N>>) {
-        if self.are_many() {
-            return self.many().insert(row);
-        }
-        if self.block.len() < FEW_MAX {
-            *self.block = self.few.push(*self.block, row, self.number);
-            return self.few.part(*self.block).settle_last();
-        }
-        let column = (self.column)(self.more.get_or_insert_default());
-        let mut many = Indexed { column, keyed: self.keyed };
-        // In their order: seeders are first already.
-        self.few.rows(*self.block).for_each(|row| many.insert(row));
-        many.insert(row);
-        self.few.free(*self.block, self.number);
-        *self.block = Block::default();
-    }
-
-    fn remove(&mut self, at: usize) {
-        if self.block.len() > 0 {
-            self.few.part(*self.block).bring_to_end(at);
-            *self.block = self.few.pop(*self.block, self.number);
-            return;
-        }
-        self.many().remove(at);
-        let column = (self.column)(self.more.get_or_insert_default());
-        if column.len() <= FEW_AGAIN {
-            *self.block = self.few.put(column.rows(), self.number);
-            *column = Column::default();
         }
     }
 }

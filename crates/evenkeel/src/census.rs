@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_core::{PeerKey, Seen};
+use evenkeel_core::{PeerKey, Reported, Seen};
 use evenkeel_wire::client_name::ClientName;
 use evenkeel_wire::{Endpoint, PeerId};
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,36 @@ pub(crate) struct Census {
     pub v6: u64,
     /// Peers by name and version of their software.
     pub clients: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// What those who are there have reported, if that is kept.
+    pub reported: Option<Sums>,
+}
+
+/// Sums over records: a peer of two swarms counts in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    records: u64,
+    secs: u64,
+    /// Bytes sent to others since they came, and before.
+    pub uploaded: u64,
+    /// Bytes got.
+    pub downloaded: u64,
+    /// Bytes lacking, of those that say so.
+    pub left: u64,
+}
+
+impl Sums {
+    fn add(&mut self, reported: &Reported) {
+        self.records += 1;
+        self.secs += u64::from(reported.secs);
+        self.uploaded = self.uploaded.saturating_add(reported.uploaded);
+        self.downloaded = self.downloaded.saturating_add(reported.downloaded);
+        self.left = self.left.saturating_add(reported.left.unwrap_or(0));
+    }
+
+    /// Mean seconds from a peer's first announce to its last.
+    pub(crate) fn secs_mean(&self) -> u64 {
+        self.secs / self.records.max(1)
+    }
 }
 
 /// Asks the census thread.
@@ -80,6 +110,7 @@ fn take(node: &Node) -> Census {
     let share = if records <= EXACT_MAX { u64::MAX } else { u64::MAX / records * EXACT_MAX };
     let mut seen: HashMap<Who, Presence> = HashMap::new();
     let hasher = std::hash::RandomState::new();
+    let mut sums = Sums::default();
     node.visit(|record: Seen| {
         let who = Who::of(record.key);
         if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, who) > share {
@@ -88,9 +119,22 @@ fn take(node: &Node) -> Census {
         let presence = seen.entry(who).or_insert(Presence { client: record.client, ..Presence::default() });
         presence.seeds |= record.is_seeder;
         presence.leeches |= !record.is_seeder;
+        if let Some(reported) = &record.reported {
+            sums.add(reported);
+        }
     });
     let weight = if share == u64::MAX { 1.0 } else { u64::MAX as f64 / share as f64 };
-    summarise(node, &seen, weight)
+    let mut census = summarise(node, &seen, weight);
+    census.reported = node.rules().keep_reports.then_some(sums);
+    if let Some(Sums { uploaded, downloaded, left, .. }) = &mut census.reported {
+        [uploaded, downloaded, left].into_iter().for_each(|sum| scale(sum, weight));
+    }
+    census
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the largest there is will do")]
+fn scale(count: &mut u64, weight: f64) {
+    *count = (*count as f64 * weight).round() as u64;
 }
 
 /// The same in every swarm that a peer is in.
@@ -134,14 +178,13 @@ fn summarise(node: &Node, seen: &HashMap<Who, Presence>, weight: f64) -> Census 
         *clients.entry(presence.client).or_default() += 1;
     }
     census.peers = seen.len() as u64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are far below 2^53")]
-    let scale = |count: &mut u64| *count = (*count as f64 * weight).round() as u64;
     for (client, mut count) in clients {
-        scale(&mut count);
+        scale(&mut count, weight);
         let ClientName { name, version } = node.clients.name(client);
         *census.clients.entry(name).or_default().entry(version).or_default() += count;
     }
     let Census { peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6, .. } = &mut census;
-    [peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6].into_iter().for_each(scale);
+    let counts = [peers, seeder_only, leecher_only, seeder_and_leecher, v4, v6];
+    counts.into_iter().for_each(|count| scale(count, weight));
     census
 }

@@ -56,6 +56,7 @@ impl Config {
             swarms_max: limits.swarms_max,
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,
+            keep_reports: announce.keep_reports,
         }
     }
 

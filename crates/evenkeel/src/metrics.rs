@@ -226,6 +226,16 @@ impl Sources {
                     "Offers and answers that their receiver did not take: slow, or gone",
                     sum(|of| of.relays_lost.load(Ordering::Relaxed)),
                 ),
+                (
+                    "reported_uploaded_bytes",
+                    "What peers say to have sent between two announces; only with announce.keep_reports",
+                    sum(|of| of.uploaded_bytes.load(Ordering::Relaxed)),
+                ),
+                (
+                    "reported_downloaded_bytes",
+                    "What peers say to have got between two announces; only with announce.keep_reports",
+                    sum(|of| of.downloaded_bytes.load(Ordering::Relaxed)),
+                ),
             ],
         )?;
         let uptime = ConstGauge::new(self.node.uptime().as_secs_f64());

@@ -12,13 +12,13 @@ use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Outcome, PeerKey, Place, Reason, Rules,
-    SHARDS, Scratch, Seen, Shard, Time, Totals,
+    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Moved, Outcome, PeerKey, Place, Reason,
+    Rules, SHARDS, Scratch, Seen, Shard, Time, Totals,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
 use crate::client_table::ClientTable;
-use crate::counters::{Counters, Dialect};
+use crate::counters::{Counters, Dialect, add};
 
 /// The tracker, shared by all threads.
 pub(crate) struct Node {
@@ -155,6 +155,10 @@ impl Node {
             self.note_hold(began);
         }
         worker.counters.count(outcome.reason);
+        if outcome.moved != Moved::default() {
+            add(&worker.counters.uploaded_bytes, outcome.moved.uploaded);
+            add(&worker.counters.downloaded_bytes, outcome.moved.downloaded);
+        }
         outcome.answer
     }
 
@@ -297,7 +301,7 @@ impl Node {
         if self.catch(|| shard.drop_swarm(info_hash, &self.addresses)).is_none() {
             *shard = Shard::new(self.keys);
         }
-        Outcome { answer: Err(Failure::Internal), reason: Reason::Failed(Failure::Internal) }
+        Outcome::failed(Failure::Internal)
     }
 
     /// A shard was held from `began` until now.

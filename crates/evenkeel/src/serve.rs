@@ -189,9 +189,9 @@ impl Tracker {
         for key in new.differs_at_start_only(config) {
             tracing::warn!(key, "this setting takes effect at the next start");
         }
-        // Whether ids are kept is decided when the first peer is stored.
-        let keep_peer_ids = self.node.rules().keep_peer_ids;
-        self.node.set_rules(evenkeel_core::Rules { keep_peer_ids, ..new.rules() });
+        // What is kept of each peer is decided when the first one is stored.
+        let evenkeel_core::Rules { keep_peer_ids, keep_reports, .. } = *self.node.rules();
+        self.node.set_rules(evenkeel_core::Rules { keep_peer_ids, keep_reports, ..new.rules() });
         self.http.limits.store(Arc::new(limits(&new)));
         if let Err(error) = start.log.set_level(new.log.level) {
             tracing::error!(%error, "cannot change the level of the log");

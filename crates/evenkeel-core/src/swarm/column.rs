@@ -8,6 +8,7 @@ use std::ops::Range;
 use evenkeel_wire::{Endpoint, PeerId};
 
 use super::peers::{Kind, State};
+use super::report::Report;
 use super::rows::{Beside, Row, Rows};
 use crate::addresses::source;
 use crate::index::{Index, POSITIONS_MAX};
@@ -175,6 +176,12 @@ impl<'a, R: Record> List<'a, R> {
         beside?.ids.get(from + at).copied()
     }
 
+    /// What the peers say, in the order of their records, if that is kept.
+    pub(crate) fn reports(self) -> Option<&'a [Report]> {
+        let (from, beside) = self.beside;
+        beside?.reports.get(from..from + self.len())
+    }
+
     /// Where a record is.
     pub(crate) fn find(self, key: &R::Key) -> Option<usize> {
         match self.index {
@@ -232,9 +239,10 @@ impl<'a, R: Record> List<'a, R> {
     /// A record will be looked for. Answers whether there is an index, so that [`List::prefetch_slot`] has to follow.
     pub(crate) fn prefetch(self) -> bool {
         if self.index.is_none() {
-            // They begin anywhere in a line. Beyond a few, the processor sees for itself where a scan goes.
-            let lines = (size_of_val(self.records) / prefetch::LINE_BYTES + 1).min(4);
-            prefetch::lines(self.records.as_ptr(), lines);
+            prefetch::lines(self.records.as_ptr(), lines_of(self.records));
+            if let Some(reports) = self.reports() {
+                prefetch::lines(reports.as_ptr(), lines_of(reports));
+            }
         }
         self.index.is_some()
     }
@@ -254,9 +262,17 @@ impl<'a, R: Record> List<'a, R> {
             let hash = R::key_hash(key, self.keyed);
             if let Some(at) = index.by_key.part(hash).guess(hash) {
                 prefetch::lines(&raw const self.records[at], 1);
+                if let Some(reports) = self.reports() {
+                    prefetch::lines(&raw const reports[at], 1);
+                }
             }
         }
     }
+}
+
+/// They begin anywhere in a line. Beyond a few, the processor sees for itself where a scan goes.
+fn lines_of<T>(list: &[T]) -> usize {
+    (size_of_val(list) / prefetch::LINE_BYTES + 1).min(4)
 }
 
 fn seeders<R: Record>(records: &[R]) -> usize {
@@ -315,6 +331,10 @@ pub(crate) struct Part<'a, R> {
 impl<'a, R: Record> Part<'a, R> {
     pub(crate) fn into_records(self) -> &'a mut [R] {
         &mut self.rows.records_mut()[self.from..][..self.len]
+    }
+
+    pub(crate) fn into_report(self, at: usize) -> Option<&'a mut Report> {
+        self.rows.report_mut(self.from + at)
     }
 }
 
@@ -412,6 +432,10 @@ impl<R: Record> Column<R> {
         self.rows.records_mut()
     }
 
+    pub(crate) fn report_mut(&mut self, at: usize) -> Option<&mut Report> {
+        self.rows.report_mut(at)
+    }
+
     pub(crate) fn rows(&self) -> &Rows<R> {
         &self.rows
     }
@@ -498,7 +522,11 @@ mod tests {
         let mut numbers = Vec::new();
         for number in 0..6_000 {
             let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
-            Indexed { column: &mut column, keyed: &keyed }.insert(Row { peer: peer(number, kind), id: None });
+            Indexed { column: &mut column, keyed: &keyed }.insert(Row {
+                peer: peer(number, kind),
+                id: None,
+                report: None,
+            });
             numbers.push(number);
             if number % 500 == 0 {
                 check(&column, &numbers, &keyed);

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     fn row(peer: u64) -> Row<u64> {
-        Row { peer, id: None }
+        Row { peer, id: None, report: None }
     }
 
     fn peers(few: &Few<u64>, block: Block) -> Vec<u64> {

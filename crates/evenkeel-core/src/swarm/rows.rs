@@ -5,11 +5,14 @@ use std::ops::Range;
 
 use evenkeel_wire::PeerId;
 
+use super::report::Report;
+
 /// A record, and what is beside it. Whether there is something is the same for all rows of a store.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<R> {
     pub(crate) peer: R,
     pub(crate) id: Option<PeerId>,
+    pub(crate) report: Option<Report>,
 }
 
 /// Rows in a list.
@@ -22,6 +25,7 @@ pub(crate) struct Rows<R> {
 #[derive(Default)]
 pub(crate) struct Beside {
     pub(crate) ids: Vec<PeerId>,
+    pub(crate) reports: Vec<Report>,
 }
 
 impl<R> Default for Rows<R> {
@@ -51,9 +55,18 @@ impl<R: Copy> Rows<R> {
         self.beside.as_deref()
     }
 
+    /// What the peer of a row says, if that is kept.
+    pub(crate) fn report_mut(&mut self, at: usize) -> Option<&mut Report> {
+        self.beside.as_mut()?.reports.get_mut(at)
+    }
+
     pub(crate) fn row(&self, at: usize) -> Row<R> {
-        let id = self.beside.as_ref().and_then(|beside| beside.ids.get(at));
-        Row { peer: self.records[at], id: id.copied() }
+        let beside = self.beside();
+        Row {
+            peer: self.records[at],
+            id: beside.and_then(|beside| beside.ids.get(at)).copied(),
+            report: beside.and_then(|beside| beside.reports.get(at)).copied(),
+        }
     }
 
     pub(crate) fn push(&mut self, row: Row<R>) {
@@ -61,13 +74,18 @@ impl<R: Copy> Rows<R> {
         if let Some(id) = row.id {
             self.beside.get_or_insert_default().ids.push(id);
         }
+        if let Some(report) = row.report {
+            self.beside.get_or_insert_default().reports.push(report);
+        }
     }
 
     /// Adds some rows of another list.
     pub(crate) fn extend(&mut self, other: &Self, range: Range<usize>) {
         self.records.extend_from_slice(&other.records[range.clone()]);
-        if let Some(Beside { ids }) = other.beside() {
-            self.beside.get_or_insert_default().ids.extend_from_slice(&ids[range]);
+        if let Some(Beside { ids, reports }) = other.beside() {
+            let beside = self.beside.get_or_insert_default();
+            beside.ids.extend_from_slice(ids.get(range.clone()).unwrap_or_default());
+            beside.reports.extend_from_slice(reports.get(range).unwrap_or_default());
         }
     }
 
@@ -83,20 +101,25 @@ impl<R: Copy> Rows<R> {
         if let (Some(id), Some(beside)) = (row.id, &mut self.beside) {
             beside.ids[at] = id;
         }
+        if let (Some(report), Some(beside)) = (row.report, &mut self.beside) {
+            beside.reports[at] = report;
+        }
     }
 
     pub(crate) fn swap(&mut self, a: usize, b: usize) {
         self.records.swap(a, b);
-        if let Some(Beside { ids }) = self.beside.as_deref_mut() {
+        if let Some(Beside { ids, reports }) = self.beside.as_deref_mut() {
             swap(ids, a, b);
+            swap(reports, a, b);
         }
     }
 
     /// Puts the last `count` rows in the place of those from `to` on, and makes the list shorter by so many.
     pub(crate) fn swap_remove(&mut self, to: usize, count: usize) {
         swap_remove(&mut self.records, to, count);
-        if let Some(Beside { ids }) = self.beside.as_deref_mut() {
+        if let Some(Beside { ids, reports }) = self.beside.as_deref_mut() {
             swap_remove(ids, to, count);
+            swap_remove(reports, to, count);
         }
     }
 
@@ -106,8 +129,9 @@ impl<R: Copy> Rows<R> {
 
     pub(crate) fn shrink_to(&mut self, len: usize) {
         self.records.shrink_to(len);
-        if let Some(Beside { ids }) = self.beside.as_deref_mut() {
+        if let Some(Beside { ids, reports }) = self.beside.as_deref_mut() {
             ids.shrink_to(len);
+            reports.shrink_to(len);
         }
     }
 }

@@ -142,11 +142,12 @@ fn a_known_peer_takes_no_memory() {
 }
 
 #[test]
-fn a_known_peer_of_two_families_takes_no_memory_with_ids_neither() {
+fn a_known_peer_of_two_families_takes_no_memory_with_ids_and_reports_neither() {
     let mut buffers = Buffers::new();
     for size in SIZES {
         let mut rig = Rig::new(2);
         rig.rules.keep_peer_ids = true;
+        rig.rules.keep_reports = true;
         for families in [Families::V4, Families::V6] {
             fill(&mut rig, torrent(1), 0..size, families);
         }

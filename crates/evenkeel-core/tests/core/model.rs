@@ -3,7 +3,7 @@
 //! Operations come from bytes, four each, so that random tests and the fuzzer drive the same thing. 256 clients
 //! have one IPv4 and one IPv6 endpoint and two WebSockets each; eight share an address; the last 32 are local.
 
-use evenkeel_core::{PeerKey, Reason, Scope, SocketId, Time, WebKey};
+use evenkeel_core::{Moved, PeerKey, Reason, Scope, SocketId, Time, WebKey};
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, PeerId, Stats};
 
 use crate::rig::{Families, Rig, Told, ask};
@@ -23,6 +23,17 @@ struct Record {
     kind: Kind,
     counted: bool,
     last: u32,
+    /// In its last announce, in units of 16 KiB.
+    uploaded: u64,
+    downloaded: u64,
+}
+
+impl Record {
+    /// What it has moved since it said so before.
+    fn moved(&self, uploaded: u64, downloaded: u64) -> Moved {
+        let since = |before: u64, after: u64| after.saturating_sub(before) << 14;
+        Moved { uploaded: since(self.uploaded, uploaded), downloaded: since(self.downloaded, downloaded) }
+    }
 }
 
 struct Model {
@@ -42,6 +53,7 @@ pub(crate) fn run(data: &[u8]) {
         if *address_limit % 4 == 1 {
             model.rig.rules.peers_per_address_and_swarm_max = 1 + u32::from(*address_limit % 8);
         }
+        model.rig.rules.keep_reports = *address_limit % 2 == 0;
     }
     for operation in data.as_chunks::<4>().0 {
         model.operate(*operation);
@@ -111,8 +123,13 @@ impl Model {
             (_, Event::Paused) => Kind::Partial,
             _ => Kind::Leecher,
         };
+        // Mostly more than the last time, and now and then less.
+        let [uploaded, downloaded] =
+            [detail, detail.reverse_bits()].map(|often| u64::from(self.rig.now.0) + u64::from(often));
         let ask = Announce {
             port: source(key).port(),
+            uploaded: uploaded << 14,
+            downloaded: downloaded << 14,
             left: match detail & 6 {
                 0 => Some(0),
                 2 => None,
@@ -133,6 +150,9 @@ impl Model {
         let len = self.records.iter().filter(|record| record.torrent == torrent).count();
 
         let (outcome, peers) = self.rig.announce(key, 1, &ask, families);
+        let moved = own.map(|own| self.records[own].moved(uploaded, downloaded));
+        let moved = moved.filter(|_| self.rig.rules.keep_reports).unwrap_or_default();
+        assert_eq!(outcome.moved, moved);
         if event == Event::Stopped {
             assert_eq!((outcome.reason, peers.len()), (Reason::Stopped, 0));
             own.into_iter().for_each(|own| self.remove(own));
@@ -166,9 +186,19 @@ impl Model {
             && (matches!(way, Way::Dial { .. }) || own.is_some() || twin.is_some());
         let at = own.unwrap_or_else(|| {
             let last = self.rig.now.0;
-            self.records.push(Record { torrent, client, key, kind, counted: true, last });
+            self.records.push(Record {
+                torrent,
+                client,
+                key,
+                kind,
+                counted: true,
+                last,
+                uploaded,
+                downloaded,
+            });
             self.records.len() - 1
         });
+        self.records[at] = Record { uploaded, downloaded, ..self.records[at] };
         self.refresh(at, kind);
         self.downloaded[usize::from(torrent)] += u32::from(completes);
         assert_eq!(outcome.answer.unwrap().stats, self.stats(torrent));

@@ -53,6 +53,45 @@ fn statistics_have_the_keys_and_lines_that_programs_read() {
 }
 
 #[test]
+fn what_peers_report_is_told_when_it_is_kept() {
+    let program = start_with("[announce]\nkeep_reports = true\n");
+    let announce = |peer: char, uploaded: u64, downloaded: u64, rest: &str| {
+        let path = format!(
+            "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX0001-{}&port={}&uploaded={}&downloaded={}{rest}",
+            peer.to_string().repeat(12),
+            u32::from(peer),
+            uploaded << 20,
+            downloaded << 20
+        );
+        assert_eq!(program.get(&path).0, 200);
+    };
+    let reported = || {
+        let body = String::from_utf8(program.get("/stats.json").1).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+        ["uploadedBytes", "downloadedBytes", "leftBytes"]
+            .map(|key| json["reported"][key].as_u64().unwrap() >> 20)
+    };
+    let moved = || {
+        ["up", "down"]
+            .map(|way| program.metric(&format!("evenkeel_reported_{way}loaded_bytes_total")) / 1_048_576.0)
+    };
+    announce('a', 100, 0, "&left=0");
+    announce('b', 0, 3, &format!("&left={}", 7 << 20));
+    assert_eq!(
+        (reported(), moved()),
+        ([100, 3, 7], [0.0, 0.0]),
+        "what was moved before the first announce is not ours"
+    );
+    announce('a', 106, 0, "&left=0");
+    announce('b', 1, 10, "&left=0&event=completed");
+    assert_eq!((reported(), moved()), ([107, 10, 0], [7.0, 7.0]));
+    announce('b', 4, 10, "&left=0&event=stopped");
+    assert_eq!((reported(), moved()), ([106, 0, 0], [10.0, 7.0]), "the last announce counts, too");
+    let html = String::from_utf8(program.get("/stats").1).unwrap();
+    assert!(html.contains("As the peers report: 111149056 bytes sent, 0 got, 0 lacking;"), "{html}");
+}
+
+#[test]
 fn the_landing_page_names_the_urls_and_can_be_switched_off() {
     let program = start_with("[server]\npublic_url = \"https://tracker.example.org\"\n");
     let (status, body) = program.get("/");

@@ -8,7 +8,7 @@ use evenkeel_core::Scope;
 use evenkeel_wire::Endpoint;
 
 use super::Shared;
-use crate::census::Census;
+use crate::census::{Census, Sums};
 
 /// A page.
 pub(super) struct Page {
@@ -43,7 +43,7 @@ async fn stats(shared: &Shared, as_json: bool) -> Page {
     if as_json { page(JSON, stats_json(shared, &census)) } else { page(HTML, stats_html(shared, &census)) }
 }
 
-/// The keys of the JavaScript tracker, and `estimated` when peers were sampled.
+/// The keys of the JavaScript tracker, `estimated` when peers were sampled, and `reported` if reports are kept.
 fn stats_json(shared: &Shared, census: &Census) -> String {
     let totals = shared.node.totals();
     let clients: Vec<String> = census
@@ -55,9 +55,17 @@ fn stats_json(shared: &Shared, census: &Census) -> String {
             format!("{}:{{{}}}", quoted(name), versions.join(","))
         })
         .collect();
+    let reported = census.reported.as_ref().map_or_else(String::new, |sums| {
+        let Sums { uploaded, downloaded, left, .. } = sums;
+        let secs = sums.secs_mean();
+        format!(
+            ",\"reported\":{{\"uploadedBytes\":{uploaded},\"downloadedBytes\":{downloaded},\"leftBytes\":{left},\
+             \"sessionSecsMean\":{secs}}}"
+        )
+    });
     format!(
         "{{\"torrents\":{},\"activeTorrents\":{},\"peersAll\":{},\"peersSeederOnly\":{},\"peersLeecherOnly\":{},\
-         \"peersSeederAndLeecher\":{},\"peersIPv4\":{},\"peersIPv6\":{},\"clients\":{{{}}},\"estimated\":{}}}\n",
+         \"peersSeederAndLeecher\":{},\"peersIPv4\":{},\"peersIPv6\":{},\"clients\":{{{}}},\"estimated\":{}{reported}}}\n",
         totals.swarms,
         totals.active_swarms,
         census.peers,
@@ -106,6 +114,16 @@ fn stats_html(shared: &Shared, census: &Census) -> String {
         }
     }
     html.push_str("</ul>\n");
+    if let Some(sums) = &census.reported {
+        let Sums { uploaded, downloaded, left, .. } = sums;
+        let line = writeln!(
+            html,
+            "<p>As the peers report: {uploaded} bytes sent, {downloaded} got, {left} lacking; {} seconds in a swarm \
+             on average.</p>",
+            sums.secs_mean()
+        );
+        debug_assert!(line.is_ok(), "a String takes any text");
+    }
     if census.is_estimate {
         html.push_str("<p>Figures of peers and clients are estimated from a sample.</p>\n");
     }
