@@ -11,10 +11,7 @@ pub(super) struct Row {
     pub metric: String,
     /// How it is to be read.
     pub note: Option<String>,
-    #[serde(default)]
     pub figure: Vec<Figure>,
-    /// Why there is nothing to measure yet.
-    pub not_built: Option<String>,
 }
 
 /// One comparison of two turns of a workload, or one figure of a single turn.
