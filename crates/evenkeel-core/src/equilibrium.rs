@@ -6,7 +6,7 @@
 
 pub(crate) mod random;
 
-use evenkeel_wire::{Endpoint, PeerId};
+use evenkeel_wire::PeerId;
 
 use crate::prefetch;
 use crate::scope::Scope;
@@ -17,13 +17,17 @@ pub use random::Scratch;
 ///
 /// The length of a slice is the limit of its family; a family that the caller cannot be told of has none.
 pub struct Handout<'a> {
-    v4: &'a mut [[u8; 6]],
-    v6: &'a mut [[u8; 18]],
-    /// Filled when ids are kept and wanted.
-    ids: Option<&'a mut Ids>,
-    v4_len: usize,
-    v6_len: usize,
+    v4: Room<'a, 6>,
+    v6: Room<'a, 18>,
     sockets: Option<&'a mut Vec<SocketId>>,
+}
+
+/// Room for peers of one family.
+struct Room<'a, const N: usize> {
+    addrs: &'a mut [[u8; N]],
+    len: usize,
+    /// Filled when ids are kept and wanted.
+    ids: Option<&'a mut Vec<PeerId>>,
 }
 
 /// Ids of handed out peers, in the order of their addresses.
@@ -38,8 +42,7 @@ pub struct Ids {
 impl<'a> Handout<'a> {
     /// Room for peers without ids. Bytes beyond a whole number of peers stay untouched.
     pub fn new(v4: &'a mut [u8], v6: &'a mut [u8]) -> Self {
-        let (v4, v6) = (v4.as_chunks_mut().0, v6.as_chunks_mut().0);
-        Self { v4, v6, ids: None, v4_len: 0, v6_len: 0, sockets: None }
+        Self { v4: Room::new(v4), v6: Room::new(v6), sockets: None }
     }
 
     /// Room for the sockets of WebTorrent peers, and for nobody who is dialled; what `sockets` held is dropped.
@@ -52,49 +55,47 @@ impl<'a> Handout<'a> {
     pub fn with_ids(mut self, ids: &'a mut Ids) -> Self {
         ids.v4.clear();
         ids.v6.clear();
-        self.ids = Some(ids);
+        self.v4.ids = Some(&mut ids.v4);
+        self.v6.ids = Some(&mut ids.v6);
         self
     }
 
     /// Bytes of IPv4 peers written.
     pub fn v4_bytes(&self) -> usize {
-        self.v4_len * 6
+        self.v4.len * 6
     }
 
     /// Bytes of IPv6 peers written.
     pub fn v6_bytes(&self) -> usize {
-        self.v6_len * 18
+        self.v6.len * 18
     }
 
     fn takes(&self, family: Family) -> bool {
         match family {
-            Family::V4 => !self.v4.is_empty(),
-            Family::V6 => !self.v6.is_empty(),
+            Family::V4 => !self.v4.addrs.is_empty(),
+            Family::V6 => !self.v6.addrs.is_empty(),
             Family::Web => self.sockets.is_some(),
         }
     }
 
     /// Peers that there is room for.
     fn room(&self) -> usize {
-        if self.sockets.is_some() { usize::MAX } else { self.v4.len() + self.v6.len() }
+        if self.sockets.is_some() { usize::MAX } else { self.v4.addrs.len() + self.v6.addrs.len() }
+    }
+}
+
+impl<'a, const N: usize> Room<'a, N> {
+    fn new(bytes: &'a mut [u8]) -> Self {
+        Self { addrs: bytes.as_chunks_mut().0, len: 0, ids: None }
     }
 
-    fn push_v4(&mut self, list: List<'_, Peer<6>>, at: usize) {
-        if let Some(slot) = self.v4.get_mut(self.v4_len) {
+    #[inline]
+    fn push(&mut self, list: List<'_, Peer<N>>, at: usize) {
+        if let Some(slot) = self.addrs.get_mut(self.len) {
             *slot = list.records()[at].addr;
-            self.v4_len += 1;
-            if let (Some(ids), Some(id)) = (&mut self.ids, list.id(at)) {
-                ids.v4.push(id);
-            }
-        }
-    }
-
-    fn push_v6(&mut self, list: List<'_, Peer<18>>, at: usize) {
-        if let Some(slot) = self.v6.get_mut(self.v6_len) {
-            *slot = list.records()[at].addr;
-            self.v6_len += 1;
-            if let (Some(ids), Some(id)) = (&mut self.ids, list.id(at)) {
-                ids.v6.push(id);
+            self.len += 1;
+            if let Some(ids) = &mut self.ids {
+                ids.extend(list.id(at));
             }
         }
     }
@@ -130,14 +131,19 @@ struct Drawing<'a, 'b> {
 }
 
 impl random::Draw for Drawing<'_, '_> {
-    fn fetch(&self, drawn: usize) {
-        self.candidates.fetch(drawn);
+    #[inline]
+    fn fetch(&self, number: u32) -> u32 {
+        self.candidates.fetch(number)
     }
 
-    fn take(&mut self, drawn: usize) -> bool {
-        self.candidates.hand_out(drawn, self.out)
+    #[inline]
+    fn take(&mut self, at: u32) -> bool {
+        self.candidates.hand_out(at as usize, self.out)
     }
 }
+
+/// No number: a swarm has less than 2^24 records.
+const NOBODY: u32 = u32::MAX;
 
 /// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
 struct Candidates<'a> {
@@ -150,8 +156,8 @@ struct Candidates<'a> {
     web: List<'a, WebPeer>,
     /// Of each family: its first record that the caller may be given, and how many there are from there on.
     families: [(Family, usize, usize); 3],
-    /// Numbers of the caller's own records, ascending; `usize::MAX` for none.
-    own: [usize; 2],
+    /// Numbers of the caller's own records, ascending; [`NOBODY`] for none.
+    own: [u32; 2],
 }
 
 impl<'a> Candidates<'a> {
@@ -174,8 +180,8 @@ impl<'a> Candidates<'a> {
             }
             None
         };
-        let mut own =
-            [asker.known.own, asker.known.twin].map(|spot| spot.and_then(number).unwrap_or(usize::MAX));
+        let number = |spot| u32::try_from(number(spot)?).ok();
+        let mut own = [asker.known.own, asker.known.twin].map(|spot| spot.and_then(number).unwrap_or(NOBODY));
         own.sort_unstable();
         let (scope, all_global) = (Scope::of(asker.key.source()), swarm.swarm.local_peers == 0);
         Self { asker, scope, all_global, v4, v6, web, families, own }
@@ -183,44 +189,39 @@ impl<'a> Candidates<'a> {
 
     fn len(&self) -> usize {
         let all: usize = self.families.iter().map(|(_, _, len)| len).sum();
-        all - self.own.iter().filter(|own| **own != usize::MAX).count()
+        all - self.own.iter().filter(|own| **own != NOBODY).count()
     }
 
-    /// A number among all records, from one among those without the caller's.
-    fn number(&self, drawn: usize) -> usize {
-        self.own.iter().fold(drawn, |number, own| number + usize::from(number >= *own))
-    }
-
-    /// Number `drawn` will be handed out soon. Only large columns are worth the word, and those are of IPv4.
-    fn fetch(&self, drawn: usize) {
+    /// The number among all records of one among those without the caller's, which will be handed out soon. Only large
+    /// columns are worth the word to the processor, and those are of IPv4.
+    #[inline]
+    fn fetch(&self, drawn: u32) -> u32 {
+        let number = self.own.iter().fold(drawn, |number, own| number + u32::from(number >= *own));
         let (_, first, len) = self.families[0];
-        let number = self.number(drawn);
-        if number < len {
-            prefetch::lines(&raw const self.v4.records()[first + number], 1);
+        if (number as usize) < len {
+            prefetch::lines(&raw const self.v4.records()[first + number as usize], 1);
         }
+        number
     }
 
-    /// Hands out number `drawn`, unless the caller may not learn of it; answers whether it did.
-    fn hand_out(&self, drawn: usize, out: &mut Handout<'_>) -> bool {
-        let number = self.number(drawn);
-        let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
-        if number < v4_len {
-            let (list, at) = (self.v4, v4_first + number);
-            let is_told = self.is_in_scope(|| list.records()[at].endpoint());
-            if is_told {
-                out.push_v4(list, at);
-            }
-            return is_told;
+    /// Hands out record `number`, unless the caller may not learn of it; answers whether it did.
+    #[inline]
+    fn hand_out(&self, number: usize, out: &mut Handout<'_>) -> bool {
+        let (_, first, len) = self.families[0];
+        if number < len {
+            return self.tell(self.v4, first + number, &mut out.v4);
         }
-        if number < v4_len + v6_len {
-            let (list, at) = (self.v6, v6_first + number - v4_len);
-            let is_told = self.is_in_scope(|| list.records()[at].endpoint());
-            if is_told {
-                out.push_v6(list, at);
-            }
-            return is_told;
+        self.hand_out_other(number - len, out)
+    }
+
+    /// The same for what is no IPv4 peer, apart so that the loop around the other is short.
+    #[inline(never)]
+    fn hand_out_other(&self, number: usize, out: &mut Handout<'_>) -> bool {
+        let [_, (_, v6_first, v6_len), (_, web_first, _)] = self.families;
+        if number < v6_len {
+            return self.tell(self.v6, v6_first + number, &mut out.v6);
         }
-        let key = self.web.records()[web_first + number - v4_len - v6_len].key;
+        let key = self.web.records()[web_first + number - v6_len].key;
         // Addresses are for the peers to tell each other. But nobody is introduced to itself, on however many sockets
         // it is.
         let is_told = !matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == key.peer_id);
@@ -230,8 +231,13 @@ impl<'a> Candidates<'a> {
         is_told
     }
 
-    fn is_in_scope(&self, endpoint: impl Fn() -> Endpoint) -> bool {
-        self.all_global || self.scope.may_learn(Scope::of(&endpoint()))
+    #[inline]
+    fn tell<const N: usize>(&self, list: List<'_, Peer<N>>, at: usize, room: &mut Room<'_, N>) -> bool {
+        let is_told = self.all_global || self.scope.may_learn(Scope::of(&list.records()[at].endpoint()));
+        if is_told {
+            room.push(list, at);
+        }
+        is_told
     }
 }
 

@@ -9,12 +9,18 @@ use evenkeel_wire::limits::REPLY_PEERS_MAX;
 
 /// Memory for drawing; one for each thread, used again for every announce.
 pub struct Scratch {
-    /// What was drawn already: an open-addressed set of numbers, each tagged with the round it belongs to, so
-    /// that a new round needs no clearing.
-    seen: [u64; SEEN],
-    round: u32,
+    seen: Seen,
     /// A permutation in the making.
     order: [u32; FEW],
+    /// Where the records are of those that were drawn and not taken yet.
+    drawn: [u32; REPLY_PEERS_MAX as usize],
+}
+
+/// What was drawn already: an open-addressed set of numbers, each tagged with the round it belongs to, so that a new
+/// round needs no clearing.
+struct Seen {
+    slots: [u64; SEEN],
+    round: u32,
 }
 
 /// At most 200 peers are drawn, and at most as many tries are thrown away for each as [`TRIES`] allows.
@@ -28,15 +34,16 @@ const TRIES: usize = 8;
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { seen: [0; SEEN], round: 0, order: [0; FEW] }
+        let seen = Seen { slots: [0; SEEN], round: 0 };
+        Self { seen, order: [0; FEW], drawn: [0; REPLY_PEERS_MAX as usize] }
     }
 }
 
-impl Scratch {
+impl Seen {
     fn start_round(&mut self) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
-            self.seen = [0; SEEN];
+            self.slots = [0; SEEN];
             self.round = 1;
         }
     }
@@ -46,11 +53,11 @@ impl Scratch {
         let tagged = u64::from(self.round) << 32 | u64::from(number);
         let mut slot = number.wrapping_mul(0x9E37_79B1) as usize >> 16 & (SEEN - 1);
         loop {
-            if self.seen[slot] == tagged {
+            if self.slots[slot] == tagged {
                 return false;
             }
-            if self.seen[slot] >> 32 != u64::from(self.round) {
-                self.seen[slot] = tagged;
+            if self.slots[slot] >> 32 != u64::from(self.round) {
+                self.slots[slot] = tagged;
                 return true;
             }
             slot = (slot + 1) & (SEEN - 1);
@@ -60,10 +67,10 @@ impl Scratch {
 
 /// What is drawn: whoever may be handed out has a number.
 pub(crate) trait Draw {
-    /// The record of a number will be read soon.
-    fn fetch(&self, number: usize);
-    /// Takes the one with this number, or refuses it.
-    fn take(&mut self, number: usize) -> bool;
+    /// Where the record of a number is; it will be read soon.
+    fn fetch(&self, number: u32) -> u32;
+    /// Takes the one whose record is there, or refuses it.
+    fn take(&mut self, at: u32) -> bool;
 }
 
 /// Draws numbers below `len` until `want` of them are taken, each number at most once.
@@ -74,48 +81,62 @@ pub(crate) fn draw(
     scratch: &mut Scratch,
     draw: &mut impl Draw,
 ) {
+    let bound = u32::try_from(len).unwrap_or(u32::MAX);
+    let Scratch { seen, order, drawn } = scratch;
+    let drawn = &mut drawn[..want.min(REPLY_PEERS_MAX as usize)];
     if len <= want {
-        for number in 0..len {
-            draw.take(number);
+        for number in 0..bound {
+            let at = draw.fetch(number);
+            draw.take(at);
         }
     } else if len <= FEW {
         // The head of a random permutation (Fisher and Yates), as far as it is needed.
-        let order = &mut scratch.order[..len];
+        let order = &mut order[..len];
         for (number, slot) in (0..).zip(order.iter_mut()) {
             *slot = number;
         }
-        let mut heads = 0..len;
-        take_in_rounds(want, draw, || {
-            let head = heads.next()?;
-            order.swap(head, rng.usize(head..len));
-            Some(order[head])
+        let mut head = 0;
+        take_in_rounds(drawn, draw, || {
+            if head == order.len() {
+                return None;
+            }
+            order.swap(head, rng.usize(head..order.len()));
+            head += 1;
+            Some(order[head - 1])
         });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
-        let bound = u32::try_from(len).unwrap_or(u32::MAX);
-        let mut tries = 0..(want * TRIES).min(SEEN - 1);
-        scratch.start_round();
-        take_in_rounds(want, draw, || {
-            tries.by_ref().map(|_| rng.u32(..bound)).find(|number| scratch.note(*number))
+        let mut tries = (want * TRIES).min(SEEN - 1);
+        seen.start_round();
+        take_in_rounds(drawn, draw, || {
+            while tries > 0 {
+                tries -= 1;
+                let number = rng.u32(..bound);
+                if seen.note(number) {
+                    return Some(number);
+                }
+            }
+            None
         });
     }
 }
 
 /// Draws as many as are missing, has their records fetched, and only then takes them: they are all over memory, and
 /// thirty that are waited for one by one take longer than everything else in an announce.
-fn take_in_rounds(want: usize, draw: &mut impl Draw, mut next: impl FnMut() -> Option<u32>) {
-    let mut drawn = [0; REPLY_PEERS_MAX as usize];
-    let mut missing = want.min(drawn.len());
+fn take_in_rounds(drawn: &mut [u32], draw: &mut impl Draw, mut next: impl FnMut() -> Option<u32>) {
+    let mut missing = drawn.len();
     while missing > 0 {
         let mut count = 0;
-        for (slot, number) in drawn[..missing].iter_mut().zip(std::iter::from_fn(&mut next)) {
-            *slot = number;
-            draw.fetch(number as usize);
+        for slot in &mut drawn[..missing] {
+            let Some(number) = next() else { break };
+            *slot = draw.fetch(number);
             count += 1;
         }
         if count == 0 {
             return;
         }
-        missing -= drawn[..count].iter().filter(|number| draw.take(**number as usize)).count();
+        for at in &drawn[..count] {
+            missing -= usize::from(draw.take(*at));
+        }
     }
 }
