@@ -164,7 +164,7 @@ settings! {
         public_url: Option<PublicUrl> = Url, at Start;
         /// Threads that answer, for HTTP with WebTorrent and for UDP each. 0 means one per core.
         workers: u32 = number(0, 0, 256), at Start;
-        /// Microseconds that a UDP thread sleeps after a round that left none to read, so that one wake-up answers several:
+        /// Microseconds that a UDP thread sleeps after a round of few packets, so that one wake-up answers several:
         /// less work, for answers that come so much later. 0 answers each at once.
         udp_nap_micros: u32 = number(100, 0, 10_000), at Start;
         /// Whether / shows a page that tells people what this is and which URLs to use.

@@ -31,9 +31,12 @@ use crate::node::{Node, Worker};
 /// How long a thread waits for a packet before it looks whether it shall stop.
 const WAIT_MILLIS: i32 = 250;
 
+/// A thread that reads less than this from each socket has time to wait for more.
+const FEW: usize = BATCH.div_ceil(2);
+
 /// Answers what comes in on `sockets` until `stop`.
 ///
-/// After a round that left nothing to read it naps, so that one wake-up answers several packets: at a tenth of its capacity
+/// When little comes in it naps after each round, so that one wake-up answers several packets: at a tenth of its capacity
 /// a thread would else spend more time on waking up than on answering. A packet that comes alone is answered at once.
 pub(crate) fn run(
     node: &Node,
@@ -56,7 +59,7 @@ pub(crate) fn run(
                 most = most.max(serve_socket(node, &mut worker, socket, batch));
             }
         }
-        if (1..BATCH).contains(&most) && !nap.is_zero() {
+        if (1..FEW).contains(&most) && !nap.is_zero() {
             std::thread::sleep(nap);
         }
     }
