@@ -11,6 +11,8 @@ use crate::config::{Config, PublicUrl};
 pub(crate) struct Addresses {
     /// HTTP.
     pub http: Vec<SocketAddr>,
+    /// HTTP over TLS.
+    pub https: Vec<SocketAddr>,
     /// UDP.
     pub udp: Vec<SocketAddr>,
     /// The admin port.
@@ -71,6 +73,14 @@ impl Banner {
                 let text = format!("udp://{}:{}/announce", public.host(), udp.port());
                 urls.push(AnnounceUrl { ip: None, text });
             }
+            if let (Some(https), false) = (self.bound.https.first(), public.as_str().starts_with("https:")) {
+                let authority = format!("{}:{}", public.host(), https.port());
+                for (scheme, _) in
+                    [("https", self.http), ("wss", self.webtorrent)].iter().filter(|(_, on)| *on)
+                {
+                    urls.push(AnnounceUrl { ip: None, text: format!("{scheme}://{authority}/announce") });
+                }
+            }
             return urls;
         }
         let url = |scheme: &'static str| {
@@ -82,7 +92,9 @@ impl Banner {
         let http = self.reached(&self.bound.http).filter(|_| self.http).map(url("http"));
         let udp = self.reached(&self.bound.udp).map(url("udp"));
         let ws = self.reached(&self.bound.http).filter(|_| self.webtorrent).map(url("ws"));
-        http.chain(udp).chain(ws).collect()
+        let https = self.reached(&self.bound.https).filter(|_| self.http).map(url("https"));
+        let wss = self.reached(&self.bound.https).filter(|_| self.webtorrent).map(url("wss"));
+        http.chain(https).chain(udp).chain(ws).chain(wss).collect()
     }
 
     /// Prints to standard output; somebody who closed it does not want to know.

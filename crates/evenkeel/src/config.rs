@@ -18,7 +18,7 @@ mod url;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
-pub use table::{Admin, Announce, Config, Limits, Log, Server, State};
+pub use table::{Admin, Announce, Config, Limits, Log, Server, State, Tls};
 pub use text::{example, show};
 pub use url::PublicUrl;
 
@@ -108,6 +108,21 @@ impl Config {
                 message: "must be true when server.http and server.webtorrent are false: nobody could reach the tracker".to_owned(),
             });
         }
+        found.extend(self.half_a_certificate());
         found
+    }
+
+    fn half_a_certificate(&self) -> Option<Problem> {
+        let (key, other) = match (&self.tls.certificate_file, &self.tls.key_file) {
+            (Some(_), None) => ("tls.key_file", "tls.certificate_file"),
+            (None, Some(_)) => ("tls.certificate_file", "tls.key_file"),
+            _ => return None,
+        };
+        Some(Problem {
+            origin: self.origins.get(key).or_else(|| self.origins.get(other)).cloned(),
+            key: key.to_owned(),
+            given: Some("\"\"".to_owned()),
+            message: format!("must be a path when {other} is one"),
+        })
     }
 }

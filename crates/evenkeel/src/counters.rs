@@ -44,6 +44,12 @@ pub(crate) struct Counters {
     pub receive_drops: AtomicU64,
     /// Connections closed because their address had too many, or all had.
     pub refused_connections: AtomicU64,
+    /// Handshakes of TLS that began a session.
+    pub tls_full: AtomicU64,
+    /// Handshakes of TLS that took up an earlier session.
+    pub tls_resumed: AtomicU64,
+    /// Handshakes of TLS that came to nothing.
+    pub tls_failed: AtomicU64,
     /// Offers of WebTorrent peers that were passed on.
     pub offers_relayed: AtomicU64,
     /// Offers that could not be passed on: too many, too long, or none.
@@ -66,6 +72,9 @@ impl Counters {
             send_failures: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),
+            tls_full: AtomicU64::new(0),
+            tls_resumed: AtomicU64::new(0),
+            tls_failed: AtomicU64::new(0),
             offers_relayed: AtomicU64::new(0),
             offers_dropped: AtomicU64::new(0),
             relays_lost: AtomicU64::new(0),

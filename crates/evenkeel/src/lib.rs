@@ -31,6 +31,7 @@ mod sockets;
 pub mod state;
 mod sweeper;
 mod system;
+mod tls;
 
 /// How a command ended that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

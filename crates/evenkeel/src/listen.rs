@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 pub(crate) mod http;
+pub(crate) mod stream;
 pub(crate) mod udp;
 pub(crate) mod ws;
 

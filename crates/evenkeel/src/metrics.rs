@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
 use crate::listen::http::Shared;
 use crate::node::Node;
+use crate::tls::Tls;
 
 /// What the metrics are read from.
 pub(crate) struct Sources {
@@ -193,6 +194,17 @@ impl Sources {
         counters: &[Arc<Counters>],
     ) -> Result<(), std::fmt::Error> {
         let sum = |read: fn(&Counters) -> u64| counters.iter().map(|of| read(of)).sum::<u64>();
+        let kinds = [
+            ("full", sum(|of| of.tls_full.load(Ordering::Relaxed))),
+            ("resumed", sum(|of| of.tls_resumed.load(Ordering::Relaxed))),
+            ("failed", sum(|of| of.tls_failed.load(Ordering::Relaxed))),
+        ];
+        let help = "Handshakes of TLS: of new sessions, of sessions taken up again, and in vain";
+        let mut family = encoder.encode_descriptor("tls_handshakes", help, None, MetricType::Counter)?;
+        for (name, count) in kinds {
+            ConstCounter::new(count).encode(family.encode_family(&[("kind", name)])?)?;
+        }
+        let (renewed, refused) = self.http.tls.as_ref().map_or((0, 0), Tls::renewals);
         totals(
             encoder,
             &[
@@ -210,6 +222,12 @@ impl Sources {
                     "http_connections_refused",
                     "Connections closed at once because of a limit",
                     sum(|of| of.refused_connections.load(Ordering::Relaxed)),
+                ),
+                ("tls_certificate_renewals", "Certificates read again and taken over", renewed),
+                (
+                    "tls_certificate_failures",
+                    "Certificates read again that cannot be used; the old one stays",
+                    refused,
                 ),
                 (
                     "webtorrent_offers_relayed",

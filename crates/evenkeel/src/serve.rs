@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
+use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,19 +16,22 @@ use crate::banner::Banner;
 use crate::config::{Config, Reload};
 use crate::counters::Dialect;
 use crate::listen;
-use crate::listen::http::{Connections, Limits, Shared};
+use crate::listen::http::{Connections, Limits, Listener, Shared};
 use crate::listen::ws::{Mailbox, Mailboxes};
 use crate::log::{self, LogHandle};
 use crate::metrics::{self, Sources};
 use crate::node::{Node, Secrets};
 use crate::sockets::Sockets;
 use crate::state::StateDir;
+use crate::tls::{Renew, Tls};
 use crate::{admin, census, sockets, sweeper, system};
 
 /// Everything is over after so long, whatever is still open.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// Open files that are kept for anything but HTTP connections.
 const FILES_RESERVED: u64 = 256;
+/// How often it is looked whether the files of the certificate have changed.
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(2);
 
 /// Everything that a tracker starts with.
 #[derive(Debug)]
@@ -106,6 +110,7 @@ impl Tracker {
             websockets: AtomicU32::new(0),
             landing_page: config.server.landing_page,
             announce_urls: banner.announce_urls(),
+            tls: tls(config)?,
             stopping: stopping_seen,
         });
         let udp_nap = Duration::from_micros(config.server.udp_nap_micros.into());
@@ -127,8 +132,13 @@ impl Tracker {
             threads.push(spawn(format!("udp-{number}"), &end, run)?);
         }
         let mailboxes = std::mem::take(&mut self.mailboxes);
+        let listeners = |sockets: Vec<Vec<Socket>>, is_tls| {
+            let each = move |socket| Listener { socket, is_tls };
+            sockets.into_iter().map(move |bound| bound.into_iter().map(each).collect())
+        };
+        let listeners = listeners(sockets.http, false).chain(listeners(sockets.https, true)).collect();
         for ((number, listeners), mailbox) in
-            sockets::by_worker(sockets.http, sockets.workers).into_iter().zip(mailboxes)
+            sockets::by_worker(listeners, sockets.workers).into_iter().zip(mailboxes)
         {
             let thread = listen::http::Thread {
                 http: self.worker(Dialect::Http)?,
@@ -160,9 +170,11 @@ impl Tracker {
             tokio::spawn(admin::serve(listener, metrics::registry(sources), self.stopping.subscribe()))
         });
         let mut config = start.config.clone();
+        let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);
         let result = loop {
             tokio::select! {
                 _ = signals.hang_up.recv() => self.reload(start, &mut config),
+                _ = look.tick() => self.renew_certificate(Renew::IfChanged),
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),
                 Some(why) = ended.recv() => break Err(anyhow!(why)),
@@ -179,6 +191,7 @@ impl Tracker {
 
     /// Puts a changed configuration in force. One that is wrong changes nothing.
     fn reload(&self, start: &Start, config: &mut Config) {
+        self.renew_certificate(Renew::Always);
         let new = match start.reload.load() {
             Ok(new) => new,
             Err(error) => {
@@ -198,6 +211,12 @@ impl Tracker {
         }
         tracing::info!("the configuration is reloaded");
         *config = new;
+    }
+
+    fn renew_certificate(&self, when: Renew) {
+        if let Some(tls) = &self.http.tls {
+            tls.renew(when);
+        }
     }
 
     fn stop(&self, threads: &[JoinHandle<()>]) {
@@ -247,6 +266,14 @@ fn spawn(
         // Nobody listens any more when the program is stopping, which is when threads may end.
         end.send(why).ok();
     })
+}
+
+/// TLS, if the configuration names a certificate.
+fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) else {
+        return Ok(None);
+    };
+    Ok(Some(Tls::new(certificate, key)?))
 }
 
 fn limits(config: &Config) -> Limits {

@@ -13,6 +13,8 @@ use crate::listen::{self, Transport};
 pub(crate) struct Sockets {
     /// For each address, one socket for each worker.
     pub(crate) http: Vec<Vec<Socket>>,
+    /// The same for HTTP over TLS.
+    pub(crate) https: Vec<Vec<Socket>>,
     /// The same for UDP.
     pub(crate) udp: Vec<Vec<Socket>>,
     pub(crate) admin: Option<TcpListener>,
@@ -28,7 +30,10 @@ impl Sockets {
             0 => 1,
             workers => workers as usize,
         };
-        let mut sockets = Self::bind_tracker(config, workers)?;
+        let mut sockets = until_free(config.server.port, || Self::bind_tracker(config, workers))?;
+        if config.tls.certificate_file.is_some() {
+            sockets.https = until_free(config.tls.port, || bind_tls(config, workers))?;
+        }
         if sockets.http.is_empty() && sockets.udp.is_empty() {
             return Err(anyhow!("none of server.addresses can be listened on"));
         }
@@ -42,22 +47,8 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// With port 0 all sockets get the same free port; where one of them is taken for another socket, another
-    /// is tried.
     fn bind_tracker(config: &Config, workers: usize) -> anyhow::Result<Self> {
-        const TRIES: usize = 16;
-        let mut tried = Self::bind_once(config, workers);
-        for _ in 1..TRIES {
-            if config.server.port != 0 || tried.is_ok() {
-                break;
-            }
-            tried = Self::bind_once(config, workers);
-        }
-        tried
-    }
-
-    fn bind_once(config: &Config, workers: usize) -> anyhow::Result<Self> {
-        let mut sockets = Self { http: Vec::new(), udp: Vec::new(), admin: None, workers };
+        let mut sockets = Self { http: Vec::new(), https: Vec::new(), udp: Vec::new(), admin: None, workers };
         let mut port = config.server.port;
         for ip in &config.server.addresses {
             if (config.server.http || config.server.webtorrent)
@@ -84,10 +75,36 @@ impl Sockets {
         };
         Ok(Addresses {
             http: of(&self.http)?,
+            https: of(&self.https)?,
             udp: of(&self.udp)?,
             admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
         })
     }
+}
+
+/// With port 0 all sockets get the same free port; where one of them is taken for another socket, another is tried.
+fn until_free<T>(port: u16, bind: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    const TRIES: usize = 16;
+    let mut tried = bind();
+    for _ in 1..TRIES {
+        if port != 0 || tried.is_ok() {
+            break;
+        }
+        tried = bind();
+    }
+    tried
+}
+
+fn bind_tls(config: &Config, workers: usize) -> anyhow::Result<Vec<Vec<Socket>>> {
+    let mut sockets = Vec::new();
+    let mut port = config.tls.port;
+    for ip in &config.server.addresses {
+        if let Some(bound) = bind(Transport::Tcp, SocketAddr::new(*ip, port), workers)? {
+            port = listen::local_address(&bound[0])?.port();
+            sockets.push(bound);
+        }
+    }
+    Ok(sockets)
 }
 
 /// Sockets for an address; none, and a warning, when the host does not have its family.
@@ -116,9 +133,9 @@ fn prepare_udp(socket: &Socket, is_v6: bool, config: &Config) -> anyhow::Result<
     Ok(())
 }
 
-/// One socket of each address for each worker.
-pub(crate) fn by_worker(addresses: Vec<Vec<Socket>>, workers: usize) -> Vec<(usize, Vec<Socket>)> {
-    let mut by_worker: Vec<(usize, Vec<Socket>)> = (0..workers).map(|number| (number, Vec::new())).collect();
+/// One of each address for each worker.
+pub(crate) fn by_worker<T>(addresses: Vec<Vec<T>>, workers: usize) -> Vec<(usize, Vec<T>)> {
+    let mut by_worker: Vec<(usize, Vec<T>)> = (0..workers).map(|number| (number, Vec::new())).collect();
     for sockets in addresses {
         by_worker.iter_mut().zip(sockets).for_each(|((_, own), socket)| own.push(socket));
     }

@@ -204,9 +204,9 @@ impl Kind<Option<PublicUrl>> for Url {
 
 /// A path, or the empty text for none.
 #[derive(Clone, Copy)]
-pub(super) struct Directory;
+pub(super) struct FilePath;
 
-impl Kind<Option<PathBuf>> for Directory {
+impl Kind<Option<PathBuf>> for FilePath {
     fn default(&self) -> Option<PathBuf> {
         None
     }
@@ -281,8 +281,8 @@ mod tests {
 
     #[test]
     fn the_empty_text_means_no_directory_and_no_url() {
-        assert_eq!(read(&Directory, r#""""#), Some(None));
-        assert_eq!(read(&Directory, r#""/srv/x""#), Some(Some(PathBuf::from("/srv/x"))));
+        assert_eq!(read(&FilePath, r#""""#), Some(None));
+        assert_eq!(read(&FilePath, r#""/srv/x""#), Some(Some(PathBuf::from("/srv/x"))));
         assert_eq!(read(&Url, r#""""#), Some(None));
     }
 }

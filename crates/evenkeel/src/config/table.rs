@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use evenkeel_core::rules;
 use tracing::Level;
 
-use super::kind::{Addresses, Choice, Directory, Kind, Number, Socket, Switch, Url, bounded, number};
+use super::kind::{Addresses, Choice, FilePath, Kind, Number, Socket, Switch, Url, bounded, number};
 use super::problem::Origin;
 use super::read::Reader;
 use super::{Format, PublicUrl};
@@ -170,6 +170,15 @@ settings! {
         /// Whether / shows a page that tells people what this is and which URLs to use.
         landing_page: bool = Switch(true), at Start;
     }
+    /// TLS: https, and WebTorrent over wss, on a port of their own.
+    tls: Tls {
+        /// The certificate chain, in PEM form. "" leaves TLS off. The file is read again when it changes, and at SIGHUP.
+        certificate_file: Option<PathBuf> = FilePath, at Start;
+        /// The certificate's private key, in PEM form.
+        key_file: Option<PathBuf> = FilePath, at Start;
+        /// Port of https and wss, on server.addresses. 0 takes any free port and prints which.
+        port: u16 = number(6970, 0, 65_535), at Start;
+    }
     /// Metrics and readiness, for the operator alone.
     admin: Admin {
         /// Whether the admin port is open.
@@ -245,6 +254,6 @@ settings! {
     state: State {
         /// Where keys are kept. "" means $STATE_DIRECTORY (set by systemd), else $XDG_STATE_HOME/evenkeel,
         /// else ./data.
-        directory: Option<PathBuf> = Directory, at Start;
+        directory: Option<PathBuf> = FilePath, at Start;
     }
 }

@@ -1,13 +1,14 @@
 //! The HTTP listener: one single-threaded runtime for each core; a request is answered on the thread that read
 //! it, by our own codec.
 
+mod answer;
 mod connection;
 mod connections;
 mod pages;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -20,13 +21,17 @@ use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::rustls::HandshakeKind;
 
 pub(crate) use self::connections::Connections;
+use super::stream::Stream;
 use super::ws::{self, Mailbox, Mailboxes};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
 use crate::counters::add;
 use crate::node::{Node, Worker};
+use crate::tls::Tls;
 
 /// What all HTTP threads share.
 pub(crate) struct Shared {
@@ -50,6 +55,8 @@ pub(crate) struct Shared {
     pub landing_page: bool,
     /// Announce URLs for the landing page.
     pub announce_urls: Vec<AnnounceUrl>,
+    /// TLS, if there is a certificate.
+    pub tls: Option<Tls>,
     /// Turns true when the program stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -81,6 +88,14 @@ impl Shared {
     }
 }
 
+/// Where connections come in.
+pub(crate) struct Listener {
+    /// Bound and listening.
+    pub socket: Socket,
+    /// Whether TLS is spoken.
+    pub is_tls: bool,
+}
+
 /// A thread's ends of what all threads share.
 pub(crate) struct Thread {
     /// Counts HTTP requests.
@@ -101,12 +116,14 @@ struct Local {
     v6: Box<[u8]>,
     ids: Ids,
     body: Vec<u8>,
+    /// Answers on their way out.
+    out: Vec<u8>,
     /// Lent to WebSockets.
     web: Rc<RefCell<ws::Local>>,
 }
 
 /// Serves connections of `listeners` until the program stops, then lets open requests end.
-pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Socket>) -> io::Result<()> {
+pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>) -> io::Result<()> {
     const PEERS: usize = evenkeel_wire::limits::REPLY_PEERS_MAX as usize;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let web = Rc::new(RefCell::new(ws::Local::new(thread.ws, ws::Sockets::new(thread.number))));
@@ -116,6 +133,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Socket>) 
         v6: vec![0; PEERS * 18].into(),
         ids: Ids::default(),
         body: Vec::new(),
+        out: Vec::new(),
         web: Rc::clone(&web),
     }));
     let tasks = LocalSet::new();
@@ -124,8 +142,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Socket>) 
     tasks.block_on(&runtime, async {
         let mut accepting = Vec::new();
         for listener in listeners {
-            let listener = TcpListener::from_std(listener.into())?;
-            let task = accept(Arc::clone(shared), Rc::clone(&local), listener);
+            let task = accept(Arc::clone(shared), Rc::clone(&local), listener)?;
             accepting.push(tokio::task::spawn_local(task));
         }
         for task in accepting {
@@ -138,19 +155,26 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Socket>) 
     Ok(())
 }
 
-async fn accept(shared: Arc<Shared>, local: Rc<RefCell<Local>>, listener: TcpListener) {
+fn accept(
+    shared: Arc<Shared>,
+    local: Rc<RefCell<Local>>,
+    Listener { socket, is_tls }: Listener,
+) -> io::Result<impl Future<Output = ()>> {
+    let listener = TcpListener::from_std(socket.into())?;
     let mut stopping = shared.stopping.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stopped(&mut stopping) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => serve(&shared, &local, stream, peer),
-            // Out of descriptors or memory: accepting at once again would spin.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+    Ok(async move {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut stopping) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => admit(&shared, &local, (stream, peer), is_tls),
+                // Out of descriptors or memory: accepting at once again would spin.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
         }
-    }
+    })
 }
 
 /// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it
@@ -160,16 +184,65 @@ pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     stopping.wait_for(|stopping| *stopping).await.map(drop).ok();
 }
 
-fn serve(shared: &Arc<Shared>, local: &Rc<RefCell<Local>>, stream: TcpStream, peer: SocketAddr) {
+fn admit(
+    shared: &Arc<Shared>,
+    local: &Rc<RefCell<Local>>,
+    (stream, peer): (TcpStream, SocketAddr),
+    is_tls: bool,
+) {
+    let source = peer.ip().to_canonical();
     let per_address_max = shared.limits.load().connections_per_address_max;
-    let Some(place) = shared.connections.admit(peer.ip().to_canonical(), per_address_max) else {
+    let Some(place) = shared.connections.admit(source, per_address_max) else {
         add(&local.borrow().worker.counters.refused_connections, 1);
         return;
     };
     let (shared, local) = (Arc::clone(shared), Rc::clone(local));
     tokio::task::spawn_local(async move {
         // Whatever ends a connection (a reset, a timeout) is the peer's affair.
-        connection::serve(&shared, &local, stream, peer).await.ok();
+        serve(&shared, &local, stream, source, is_tls).await.ok();
         drop(place);
     });
+}
+
+async fn serve(
+    shared: &Shared,
+    local: &RefCell<Local>,
+    stream: TcpStream,
+    source: IpAddr,
+    is_tls: bool,
+) -> io::Result<()> {
+    let began = Instant::now();
+    let mut stream = Stream::tcp(stream)?;
+    if let Some(tls) = shared.tls.as_ref().filter(|_| is_tls) {
+        stream = shake_hands(shared, local, stream, tls).await?;
+    }
+    connection::serve(shared, local, stream, source, began).await
+}
+
+/// Begins TLS. The clock of the first head runs already.
+async fn shake_hands(
+    shared: &Shared,
+    local: &RefCell<Local>,
+    stream: Stream,
+    tls: &Tls,
+) -> io::Result<Stream> {
+    let head_timeout = shared.limits.load().head_timeout;
+    // In a box of its own: it is large, and soon over.
+    let shaken = timeout(head_timeout, Box::pin(stream.secured(&tls.acceptor))).await;
+    let counters = &local.borrow().worker.counters;
+    match shaken {
+        Ok(Ok((stream, kind))) => {
+            let is_resumed = kind == Some(HandshakeKind::Resumed);
+            add(if is_resumed { &counters.tls_resumed } else { &counters.tls_full }, 1);
+            Ok(stream)
+        }
+        Ok(Err(error)) => {
+            add(&counters.tls_failed, 1);
+            Err(error)
+        }
+        Err(late) => {
+            add(&counters.tls_failed, 1);
+            Err(late.into())
+        }
+    }
 }

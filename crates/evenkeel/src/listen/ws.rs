@@ -20,14 +20,14 @@ use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subje
 use evenkeel_wire::{Announce, Endpoint, Event, Failure, InfoHash, Key, PeerId, Scrape};
 use futures_util::{SinkExt, StreamExt};
 use sha1::{Digest, Sha1};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
 
 use self::post::Queue;
 pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
 use super::http::{Shared, stopped};
+use super::stream::Stream;
 use crate::counters::add;
 use crate::log;
 use crate::node::Worker;
@@ -77,15 +77,13 @@ pub(super) async fn deliver_mail(shared: &Shared, local: &RefCell<Local>, mut ma
     }
 }
 
-/// Serves an upgraded connection until it ends. `read` are bytes that came with the request.
+/// Serves an upgraded connection until it ends.
 pub(super) async fn serve(
     shared: &Shared,
     local: &RefCell<Local>,
-    (stream, read): (TcpStream, Vec<u8>),
+    stream: Stream,
     source: IpAddr,
 ) -> io::Result<()> {
-    let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(io::Cursor::new(read).chain(reader), writer);
     let limits = Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
     // Messages are not cut into frames: some clients of old do not put them together again.
     let config = Config::default().frame_size(usize::MAX);

@@ -8,6 +8,7 @@
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
+//! * `tls`: https and wss, with `authority` for certificates and who trusts them;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
 //! * `tidy`: house rules that no lint can check.
 
@@ -15,6 +16,7 @@
 
 mod announce;
 mod ask;
+mod authority;
 mod bencode;
 mod hostile;
 mod hostile_ws;
@@ -25,6 +27,7 @@ mod rig;
 mod scrape;
 mod snapshots;
 mod tidy;
+mod tls;
 mod udp;
 mod websocket;
 mod ws;

@@ -361,15 +361,21 @@ fn v6_peers(bytes: &[u8]) -> Vec<SocketAddr> {
 pub(crate) fn get(address: SocketAddr, headers: Option<&str>, target: &str) -> (u16, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    get_over(&mut stream, headers, target).unwrap()
+}
+
+/// The same over a connection, which is closed by it.
+pub(crate) fn get_over(
+    stream: &mut (impl Read + Write),
+    headers: Option<&str>,
+    target: &str,
+) -> std::io::Result<(u16, Vec<u8>)> {
     let headers = headers.unwrap_or_default();
-    stream
-        .write_all(
-            format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
-        )
-        .unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    stream.read_to_end(&mut answer)?;
     let split = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
-    (status, answer[split + 4..].to_vec())
+    Ok((status, answer[split + 4..].to_vec()))
 }

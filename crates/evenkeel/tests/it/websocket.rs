@@ -14,8 +14,8 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 /// An upgraded connection.
-pub(crate) struct WebSocket {
-    stream: BufReader<TcpStream>,
+pub(crate) struct WebSocket<S: Read = TcpStream> {
+    stream: BufReader<S>,
 }
 
 /// What came in.
@@ -43,6 +43,19 @@ impl WebSocket {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream, early)
+    }
+
+    /// Ends the connection with a reset: no goodbye of any kind.
+    pub(crate) fn reset(self) {
+        let socket = socket2::Socket::from(self.stream.into_inner());
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Read + Write> WebSocket<S> {
+    /// Upgrades a connection.
+    pub(crate) fn over(stream: S, early: &[u8]) -> Self {
         let mut socket = Self { stream: BufReader::new(stream) };
         socket.send_raw(&[UPGRADE.as_bytes(), early].concat());
         let mut head = String::new();
@@ -138,12 +151,6 @@ impl WebSocket {
     pub(crate) fn assert_silence(&mut self) {
         self.send_raw(&frame(0x80 | PING, b"silence?"));
         assert_eq!(self.receive(), Some(Frame { opcode: PONG, payload: b"silence?".to_vec() }));
-    }
-
-    /// Ends the connection with a reset: no goodbye of any kind.
-    pub(crate) fn reset(self) {
-        let socket = socket2::Socket::from(self.stream.into_inner());
-        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 

@@ -1,20 +1,26 @@
 //! One HTTP connection: heads in, answers out, with a deadline for everything.
+//!
+//! Bytes are read into the stack and answers are made in a buffer of the thread: a connection has memory of its own
+//! for half a request and for an answer that the peer does not take at once, and for nothing else.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use evenkeel_core::{Handout, Reason};
-use evenkeel_wire::http::{self, Framing, HeadError, Peers, Request, decode_head};
-use evenkeel_wire::query::{self, PeerForm};
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use evenkeel_core::Reason;
+use evenkeel_wire::http::{self, HeadError, Request, decode_head};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::{Local, Shared, pages, stopped};
+use super::answer::{self, Statistics};
+use super::{Local, Shared, stopped};
+use crate::listen::stream::Stream;
 use crate::listen::ws;
 use crate::log;
 
@@ -22,70 +28,57 @@ use crate::log;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers to pipelined requests are sent, and other connections get their turn, after so many.
 const REQUESTS_PER_TURN: u32 = 16;
-/// Least room for each read.
-const READ_BYTES: usize = 2048;
-/// Buffers of an idle connection are kept up to this size.
-const IDLE_BYTES: usize = 4096;
+/// Most that is read at once: several announces of any client.
+const READ_BYTES: usize = 4096;
 
-/// Answers requests until the connection, the peer or the program ends.
+/// Answers requests until the connection, the peer or the program ends. The first request, and whatever has to come
+/// before it, must be there `began` and the time for a head later.
 pub(super) async fn serve(
     shared: &Shared,
     local: &RefCell<Local>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: Stream,
+    source: IpAddr,
+    began: Deadline,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut connection = Connection {
         shared,
         local,
-        source: peer.ip().to_canonical(),
+        source,
         requests_left: shared.limits.load().requests_per_connection_max,
         read: Vec::new(),
         out: Vec::new(),
-        // The first request of a connection is expected at once, later ones when the peer likes.
-        head_began: Some(Deadline::now()),
+        is_flushed: true,
+        head_began: Some(began),
     };
     let mut stopping = shared.stopping.clone();
+    let mut turn = Turn::Read;
     loop {
-        let turn = connection.answer_all().await;
-        if !connection.out.is_empty() {
-            timeout(WRITE_TIMEOUT, stream.write_all(&connection.out)).await??;
-            connection.out.clear();
-        }
-        match turn {
-            Turn::Close => return close(stream).await,
-            Turn::Upgrade => {
-                let web = Rc::clone(&local.borrow().web);
-                let (read, source) = (connection.read, connection.source);
-                return ws::serve(shared, &web, (stream, read), source).await;
+        turn = match turn {
+            Turn::Read => {
+                let deadline = connection.deadline();
+                tokio::select! {
+                    turn = timeout_at(deadline, poll_fn(|cx| connection.poll_turn(&mut stream, cx))) => match turn {
+                        Ok(turn) => turn?,
+                        Err(_) => connection.give_up(),
+                    },
+                    () = stopped(&mut stopping) => Turn::Close,
+                }
             }
             Turn::More => {
                 tokio::task::yield_now().await;
-                continue;
+                poll_fn(|cx| Poll::Ready(connection.answer_more(&mut stream, cx))).await?
             }
-            Turn::Read => {}
-        }
-        let deadline = connection.deadline();
-        tokio::select! {
-            ready = timeout_at(deadline, stream.readable()) => match ready {
-                // Somebody who always has another byte ready does not outrun the clock either.
-                Ok(ready) if Deadline::now() < deadline => ready?,
-                _ if connection.read.is_empty() => return close(stream).await,
-                _ => {
-                    connection.refuse(HeadError::Timeout);
-                    timeout(WRITE_TIMEOUT, stream.write_all(&connection.out)).await??;
-                    return close(stream).await;
-                }
-            },
-            () = stopped(&mut stopping) => return close(stream).await,
-        }
-        connection.read.reserve(READ_BYTES);
-        match stream.try_read_buf(&mut connection.read) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+            Turn::Statistics(asked) => connection.answer_statistics(asked).await,
+            Turn::Close => return close(stream).await,
+            Turn::Gone => return Ok(()),
+            Turn::Upgrade => {
+                let web = Rc::clone(&local.borrow().web);
+                stream.put_back(std::mem::take(&mut connection.read));
+                // In a box of its own: every connection would be as large as a WebSocket otherwise.
+                return Box::pin(ws::serve(shared, &web, stream, source)).await;
+            }
+        };
+        connection.send_rest(&mut stream).await?;
     }
 }
 
@@ -97,8 +90,10 @@ struct Connection<'a> {
     requests_left: u32,
     /// Bytes that are not answered yet.
     read: Vec<u8>,
-    /// Answers that are not sent yet.
+    /// Answers that the peer did not take at once.
     out: Vec<u8>,
+    /// Nothing that was written waits below.
+    is_flushed: bool,
     /// When the head that is awaited began; `None` between requests.
     head_began: Option<Deadline>,
 }
@@ -109,71 +104,151 @@ enum Turn {
     Read,
     /// There may be another request in what was read already.
     More,
+    /// Wait for the statistics, and answer with them.
+    Statistics(Statistics),
     /// Send the answers and close.
     Close,
     /// Send the answers and go on as a WebSocket; what is read is not HTTP any more.
     Upgrade,
+    /// The peer has closed.
+    Gone,
 }
 
 impl Connection<'_> {
-    /// Answers the requests at the start of `read`, as many as a turn allows, and takes them out.
-    async fn answer_all(&mut self) -> Turn {
-        let read = std::mem::take(&mut self.read);
+    /// Waits for bytes, answers them, and sends the answers as far as the peer takes them.
+    fn poll_turn(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+        let mut room = [MaybeUninit::uninit(); READ_BYTES];
+        let mut fresh = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut fresh))?;
+        if fresh.filled().is_empty() {
+            return Poll::Ready(Ok(Turn::Gone));
+        }
+        if self.read.is_empty() {
+            let (used, turn) = self.answer_all(fresh.filled(), stream, cx)?;
+            self.read.extend_from_slice(&fresh.filled()[used..]);
+            return Poll::Ready(Ok(self.within_time(turn)));
+        }
+        self.read.extend_from_slice(fresh.filled());
+        let turn = self.answer_more(stream, cx)?;
+        Poll::Ready(Ok(self.within_time(turn)))
+    }
+
+    /// Answers what was read already.
+    fn answer_more(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<Turn> {
+        let mut read = std::mem::take(&mut self.read);
+        let (used, turn) = self.answer_all(&read, stream, cx)?;
+        if used < read.len() {
+            read.drain(..used);
+            self.read = read;
+        }
+        Ok(turn)
+    }
+
+    /// Somebody who always has another byte ready does not outrun the clock.
+    fn within_time(&mut self, turn: Turn) -> Turn {
+        if matches!(turn, Turn::Read) && !self.read.is_empty() && self.deadline() <= Deadline::now() {
+            return self.give_up();
+        }
+        turn
+    }
+
+    /// Answers the requests at the start of `read`, as many as a turn allows, and sends the answers; says how many
+    /// bytes they were.
+    fn answer_all(
+        &mut self,
+        read: &[u8],
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> io::Result<(usize, Turn)> {
+        let local = &mut *self.local.borrow_mut();
+        // A panic may have left half an answer to somebody else.
+        local.out.clear();
         let mut used = 0;
         let mut turn = Turn::More;
         for _ in 0..REQUESTS_PER_TURN {
-            match decode_head(&read[used..]) {
-                Ok(None) => {
-                    turn = Turn::Read;
-                    break;
-                }
+            let decoded = decode_head(&read[used..]);
+            turn = match decoded {
+                Ok(None) => Turn::Read,
                 Ok(Some((request, len))) => {
-                    let began = Instant::now();
-                    self.head_began = None;
-                    self.requests_left = self.requests_left.saturating_sub(1);
-                    let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
-                    if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
-                        http::write_upgrade(&mut self.out, &ws::accept(key));
-                        used += len;
-                        turn = Turn::Upgrade;
-                        break;
-                    }
-                    let keep_alive = request.keep_alive && stays_open;
-                    answer(
-                        self.shared,
-                        self.local,
-                        self.source,
-                        Request { keep_alive, ..request },
-                        &mut self.out,
-                    )
-                    .await;
-                    self.local.borrow().worker.counters.count_latency(began.elapsed(), 1);
                     used += len;
-                    if !keep_alive {
-                        turn = Turn::Close;
-                        break;
-                    }
+                    self.answer(local, request)
                 }
                 Err(error) => {
-                    self.refuse(error);
-                    turn = Turn::Close;
-                    break;
+                    refuse(local, self.source, error);
+                    Turn::Close
                 }
+            };
+            if !matches!(turn, Turn::More) {
+                break;
             }
         }
-        self.read = read;
-        self.read.drain(..used);
-        turn
+        self.send(&mut local.out, stream, cx)?;
+        Ok((used, turn))
+    }
+
+    fn answer(&mut self, local: &mut Local, request: Request<'_>) -> Turn {
+        let began = Instant::now();
+        self.head_began = None;
+        self.requests_left = self.requests_left.saturating_sub(1);
+        if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
+            http::write_upgrade(&mut local.out, &ws::accept(key));
+            return Turn::Upgrade;
+        }
+        let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
+        let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
+        if let Some(statistics) = answer::answer(self.shared, local, self.source, &request) {
+            return Turn::Statistics(statistics);
+        }
+        local.worker.counters.count_latency(began.elapsed(), 1);
+        if request.keep_alive { Turn::More } else { Turn::Close }
+    }
+
+    /// A page may wait for its figures: nothing of the thread's is borrowed meanwhile.
+    async fn answer_statistics(&mut self, asked: Statistics) -> Turn {
+        let page = asked.page(self.shared).await;
+        let counters = &self.local.borrow().worker.counters;
+        counters.count(Reason::Page);
+        counters.count_latency(asked.began.elapsed(), 1);
+        asked.write(&mut self.out, &page);
+        if asked.keep_alive { Turn::More } else { Turn::Close }
+    }
+
+    /// Sends answers as far as the peer takes them at once, and keeps the rest.
+    fn send(&mut self, out: &mut Vec<u8>, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < out.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &out[sent..])? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(len) => sent += len,
+                Poll::Pending => break,
+            }
+        }
+        self.is_flushed = sent == 0 || Pin::new(stream).poll_flush(cx)?.is_ready();
+        self.out.extend_from_slice(&out[sent..]);
+        answer::empty(out);
+        Ok(())
+    }
+
+    /// Waits until the peer has taken what was left.
+    async fn send_rest(&mut self, stream: &mut Stream) -> io::Result<()> {
+        if self.out.is_empty() && self.is_flushed {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        timeout(WRITE_TIMEOUT, async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        })
+        .await??;
+        self.is_flushed = true;
+        Ok(())
     }
 
     /// When to give up waiting for more bytes. The clock of a head runs from its first byte to its last: sending
     /// one now and then buys no time.
     fn deadline(&mut self) -> Deadline {
         let limits = self.shared.limits.load();
-        if self.read.is_empty() {
-            self.read.shrink_to(IDLE_BYTES);
-            self.out.shrink_to(IDLE_BYTES);
-        } else {
+        if !self.read.is_empty() {
             self.head_began.get_or_insert_with(Deadline::now);
         }
         match self.head_began {
@@ -182,123 +257,48 @@ impl Connection<'_> {
         }
     }
 
-    /// Appends the answer to something that is no request.
-    fn refuse(&mut self, error: HeadError) {
-        self.local.borrow().worker.counters.count(Reason::Head(error));
-        log::peer_caused(format_args!(
-            "an HTTP request of {} cannot be read: {}",
-            self.source,
-            error.status()
-        ));
-        http::write_refusal(&mut self.out, error);
+    /// Closes what was silent for too long; half a head gets an answer.
+    fn give_up(&mut self) -> Turn {
+        if !self.read.is_empty() {
+            let local = &mut *self.local.borrow_mut();
+            local.out.clear();
+            refuse(local, self.source, HeadError::Timeout);
+            self.out.append(&mut local.out);
+        }
+        Turn::Close
     }
 }
 
-/// Appends the answer to one request.
-async fn answer(
-    shared: &Shared,
-    local: &RefCell<Local>,
-    source: IpAddr,
-    request: Request<'_>,
-    out: &mut Vec<u8>,
-) {
-    let framing = Framing::of(&request);
-    match request.path {
-        b"/announce" if shared.http => {
-            let local = &mut *local.borrow_mut();
-            local.body.clear();
-            match query::announce(request.query) {
-                Ok((ask, form)) => answer_announce(shared, local, source, &ask, form),
-                Err(failure) => fail(local, failure),
-            }
-            http::write_answer(out, "200 OK", "text/plain", &local.body, framing);
-        }
-        b"/scrape" if shared.http => {
-            let local = &mut *local.borrow_mut();
-            local.body.clear();
-            answer_scrape(shared, local, request.query);
-            http::write_answer(out, "200 OK", "text/plain", &local.body, framing);
-        }
-        path => {
-            // A page may wait for its figures: nothing of the thread's is borrowed meanwhile.
-            let page = pages::find(shared, path, source, request.wants_json).await;
-            let local = &mut *local.borrow_mut();
-            if let Some(page) = page {
-                local.worker.counters.count(Reason::Page);
-                http::write_answer(out, page.status, page.content_type, &page.body, framing);
-            } else {
-                local.body.clear();
-                fail(local, Failure::Path);
-                // A client shows the text only with status 200; a browser or a monitor wants the truth.
-                let is_client = memchr::memmem::find(request.query, b"info_hash=").is_some();
-                let status = if is_client { "200 OK" } else { "404 Not Found" };
-                http::write_answer(out, status, "text/plain", &local.body, framing);
-            }
-        }
-    }
-}
-
-fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Announce, form: PeerForm) {
-    let Local { worker, v4, v6, ids, body, .. } = local;
-    let mut handout = Handout::new(v4, v6);
-    if form == PeerForm::Dictionary {
-        handout = handout.with_ids(ids);
-    }
-    let caller = Endpoint::new(source, ask.port);
-    let place = shared.node.place(&ask.info_hash);
-    let answered = shared.node.announce(worker, (caller.into(), place), ask, &mut handout);
-    let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
-    let (v4_ids, v6_ids) =
-        if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
-    match answered {
-        Ok(reply) => {
-            let peers = Peers { v4: &v4[..v4_bytes], v6: &v6[..v6_bytes], v4_ids, v6_ids };
-            http::write_announce(body, &reply, caller, peers, form);
-        }
-        // The node has counted it.
-        Err(failure) => http::write_failure(body, failure),
-    }
-}
-
-fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
-    let files: Vec<(InfoHash, Stats)> = match query::scrape(query) {
-        Ok(mut scrape) => {
-            scrape.sort_and_merge();
-            scrape.hashes().iter().map(|info_hash| (*info_hash, shared.node.scrape(info_hash))).collect()
-        }
-        Err(failure) => match shared.scrape_all() {
-            Some(files) if failure == Failure::NoHashes => files,
-            _ => return fail(local, failure),
-        },
-    };
-    http::write_scrape(&mut local.body, files.into_iter(), shared.node.rules().min_interval_secs);
-    local.worker.counters.count(Reason::Scraped);
-}
-
-fn fail(local: &mut Local, failure: Failure) {
-    http::write_failure(&mut local.body, failure);
-    local.worker.counters.count(Reason::Failed(failure));
+/// Appends the answer to something that is no request.
+fn refuse(local: &mut Local, source: IpAddr, error: HeadError) {
+    local.worker.counters.count(Reason::Head(error));
+    log::peer_caused(format_args!("an HTTP request of {source} cannot be read: {}", error.status()));
+    http::write_refusal(&mut local.out, error);
 }
 
 /// Says goodbye, and reads what the peer was still sending for a moment: closing a socket with unread bytes
 /// resets it, and the peer might never see the answer.
-async fn close(mut stream: TcpStream) -> io::Result<()> {
+async fn close(mut stream: Stream) -> io::Result<()> {
     const LINGER: Duration = Duration::from_millis(500);
     const LINGER_BYTES: usize = 64 * 1024;
-    stream.shutdown().await?;
     let deadline = Deadline::now() + LINGER;
-    let (mut rest, mut dropped) = ([0; 4096], 0);
+    timeout_at(deadline, stream.shutdown()).await??;
+    let mut dropped = 0;
     while dropped < LINGER_BYTES {
-        match timeout_at(deadline, stream.readable()).await {
-            Err(_) => break,
-            Ok(ready) => ready?,
-        }
-        match stream.try_read(&mut rest) {
-            Ok(0) => break,
-            Ok(len) => dropped += len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        match timeout_at(deadline, drop_some(&mut stream)).await {
+            Err(_) | Ok(Ok(0)) => break,
+            Ok(len) => dropped += len?,
         }
     }
     Ok(())
+}
+
+/// Reads into the stack: somebody who says goodbye needs no memory for it.
+fn drop_some(stream: &mut Stream) -> impl Future<Output = io::Result<usize>> {
+    poll_fn(|cx| {
+        let mut room = [MaybeUninit::uninit(); READ_BYTES];
+        let mut rest = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut rest))?;
+        Poll::Ready(Ok(rest.filled().len()))
+    })
 }

@@ -20,14 +20,26 @@ pub(super) struct Page {
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// The page at a path, if there is one.
-pub(super) async fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: bool) -> Option<Page> {
+/// What is at a path.
+pub(super) enum Found {
+    /// A page that can be made at once.
+    Page(Page),
+    /// Statistics, which somebody must count first.
+    Statistics {
+        /// For programs.
+        as_json: bool,
+    },
+    Nothing,
+}
+
+/// Looks for the page at a path.
+pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: bool) -> Found {
     match path {
-        b"/health" => Some(page("text/plain", "ok\n".to_owned())),
-        b"/" if shared.landing_page => Some(page(HTML, landing(shared, source))),
-        b"/stats.json" => Some(stats(shared, true).await),
-        b"/stats" => Some(stats(shared, wants_json).await),
-        _ => None,
+        b"/health" => Found::Page(page("text/plain", "ok\n".to_owned())),
+        b"/" if shared.landing_page => Found::Page(page(HTML, landing(shared, source))),
+        b"/stats.json" => Found::Statistics { as_json: true },
+        b"/stats" => Found::Statistics { as_json: wants_json },
+        _ => Found::Nothing,
     }
 }
 
@@ -35,7 +47,8 @@ fn page(content_type: &'static str, body: String) -> Page {
     Page { status: "200 OK", content_type, body: body.into_bytes() }
 }
 
-async fn stats(shared: &Shared, as_json: bool) -> Page {
+/// Waits for the figures, and makes their page.
+pub(super) async fn statistics(shared: &Shared, as_json: bool) -> Page {
     let Some(census) = shared.census.take().await else {
         let body = b"too many ask for statistics; please try again\n".to_vec();
         return Page { status: "503 Service Unavailable", content_type: "text/plain", body };

@@ -1,0 +1,121 @@
+//! The answer to one HTTP request.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use evenkeel_core::{Handout, Reason};
+use evenkeel_wire::http::{self, Framing, Peers, Request};
+use evenkeel_wire::query::{self, PeerForm};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
+
+use super::pages::{self, Found, Page};
+use super::{Local, Shared};
+
+/// Buffers of a thread are kept up to this size, which holds the answer to any announce.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// An answer that must wait for its figures.
+pub(super) struct Statistics {
+    pub(super) began: Instant,
+    pub(super) keep_alive: bool,
+    framing: Framing,
+    as_json: bool,
+}
+
+impl Statistics {
+    /// Waits for the figures.
+    pub(super) async fn page(&self, shared: &Shared) -> Page {
+        pages::statistics(shared, self.as_json).await
+    }
+
+    /// Appends the answer.
+    pub(super) fn write(&self, out: &mut Vec<u8>, page: &Page) {
+        http::write_answer(out, page.status, page.content_type, &page.body, self.framing);
+    }
+}
+
+/// Empties a buffer that is used again, and gives back what an unusual answer made it grow by.
+pub(super) fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_BYTES);
+}
+
+/// Appends the answer to one request to `local.out`, unless it must wait for statistics.
+pub(super) fn answer(
+    shared: &Shared,
+    local: &mut Local,
+    source: IpAddr,
+    request: &Request<'_>,
+) -> Option<Statistics> {
+    let framing = Framing::of(request);
+    empty(&mut local.body);
+    let mut status = "200 OK";
+    match request.path {
+        b"/announce" if shared.http => match query::announce(request.query) {
+            Ok((ask, form)) => answer_announce(shared, local, source, &ask, form),
+            Err(failure) => fail(local, failure),
+        },
+        b"/scrape" if shared.http => answer_scrape(shared, local, request.query),
+        path => match pages::find(shared, path, source, request.wants_json) {
+            Found::Page(page) => {
+                local.worker.counters.count(Reason::Page);
+                http::write_answer(&mut local.out, page.status, page.content_type, &page.body, framing);
+                return None;
+            }
+            Found::Statistics { as_json } => {
+                let (began, keep_alive) = (Instant::now(), request.keep_alive);
+                return Some(Statistics { began, keep_alive, framing, as_json });
+            }
+            Found::Nothing => {
+                fail(local, Failure::Path);
+                // A client shows the text only with status 200; a browser or a monitor wants the truth.
+                let is_client = memchr::memmem::find(request.query, b"info_hash=").is_some();
+                status = if is_client { "200 OK" } else { "404 Not Found" };
+            }
+        },
+    }
+    http::write_answer(&mut local.out, status, "text/plain", &local.body, framing);
+    None
+}
+
+fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Announce, form: PeerForm) {
+    let Local { worker, v4, v6, ids, body, .. } = local;
+    let mut handout = Handout::new(v4, v6);
+    if form == PeerForm::Dictionary {
+        handout = handout.with_ids(ids);
+    }
+    let caller = Endpoint::new(source, ask.port);
+    let place = shared.node.place(&ask.info_hash);
+    let answered = shared.node.announce(worker, (caller.into(), place), ask, &mut handout);
+    let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
+    let (v4_ids, v6_ids) =
+        if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
+    match answered {
+        Ok(reply) => {
+            let peers = Peers { v4: &v4[..v4_bytes], v6: &v6[..v6_bytes], v4_ids, v6_ids };
+            http::write_announce(body, &reply, caller, peers, form);
+        }
+        // The node has counted it.
+        Err(failure) => http::write_failure(body, failure),
+    }
+}
+
+fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
+    let files: Vec<(InfoHash, Stats)> = match query::scrape(query) {
+        Ok(mut scrape) => {
+            scrape.sort_and_merge();
+            scrape.hashes().iter().map(|info_hash| (*info_hash, shared.node.scrape(info_hash))).collect()
+        }
+        Err(failure) => match shared.scrape_all() {
+            Some(files) if failure == Failure::NoHashes => files,
+            _ => return fail(local, failure),
+        },
+    };
+    http::write_scrape(&mut local.body, files.into_iter(), shared.node.rules().min_interval_secs);
+    local.worker.counters.count(Reason::Scraped);
+}
+
+fn fail(local: &mut Local, failure: Failure) {
+    http::write_failure(&mut local.body, failure);
+    local.worker.counters.count(Reason::Failed(failure));
+}
