@@ -3,14 +3,18 @@
 use evenkeel_wire::{Announce, Event, Failure, Reply, Stats, Warning};
 
 use crate::addresses::AddressTable;
-use crate::equilibrium::{self, Asker, Handout, Scratch};
+use crate::equilibrium::handout::Handout;
+use crate::equilibrium::random::Scratch;
+use crate::equilibrium::{self, Asker, Chance, Policy};
+use crate::identity::Identity;
 use crate::outcome::{Outcome, Reason};
 use crate::rules::Rules;
 use crate::scope::Scope;
 use crate::shard::{Place, Shard};
 use crate::swarm::report::{Moved, Report};
-use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Spot};
+use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Role, Spot};
 use crate::time::{Stamp, Time};
+use crate::uplink::{Sample, Uplinks};
 
 /// Everything outside the swarm that an announce may depend on.
 pub struct Cx<'a> {
@@ -22,6 +26,8 @@ pub struct Cx<'a> {
     pub rules: &'a Rules,
     /// Peers of each address, over all shards.
     pub addresses: &'a AddressTable,
+    /// How busy the uplinks of identities are, over all shards.
+    pub uplinks: &'a Uplinks,
     /// The store holds as many peers or swarms as it may; renewed by the program several times a second.
     pub store_is_full: bool,
     /// Memory for drawing peers.
@@ -38,6 +44,16 @@ pub struct Caller {
     pub client: u16,
     /// Where the swarm is that it asks for.
     pub place: Place,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// A caller as the swarm at `at` knows it.
+#[derive(Clone, Copy)]
+struct Met {
+    at: usize,
+    known: Known,
+    mark: Mark,
 }
 
 impl Shard {
@@ -64,6 +80,7 @@ impl Shard {
         let mark = self.mark(caller, ask);
         let mut known = self.swarm(at).recognise(&caller.key, mark);
         if ask.event == Event::Stopped {
+            leave(caller, cx);
             let moved = self.forget(at, known, (ask, mark), cx);
             return Outcome { moved, ..stopped(self.swarm(at).swarm.stats, caller, cx) };
         }
@@ -76,18 +93,17 @@ impl Shard {
                 known = self.swarm(at).recognise(&caller.key, mark);
             }
         }
-        let asker = asker(caller, known, ask, cx.rules);
+        let met = Met { at, known, mark };
+        let report = self.report(&met, ask, cx);
+        let role = self.role(&met, report, (caller, ask), cx);
+        let asker = asker(caller, (known, role, report), ask, cx);
         // Before the caller is recorded, and without its old record: nobody is handed themselves.
-        equilibrium::choose(self.swarm(at), &asker, cx.rng, cx.scratch, out);
+        let mut chance = Chance { rng: &mut *cx.rng, scratch: &mut *cx.scratch };
+        let again = equilibrium::choose(self.swarm(at), &asker, cx.rules, &mut chance, out);
 
         let completes = self.completes(at, ask, &asker);
-        let entry = Entry {
-            key: caller.key,
-            kind: asker.kind,
-            mark,
-            id: cx.rules.keep_peer_ids.then_some(ask.peer_id),
-            report: report(ask, cx),
-        };
+        let id = cx.rules.keep_peer_ids.then_some(ask.peer_id);
+        let entry = Entry { key: caller.key, role, mark, id, report };
         let mut moved = Moved::default();
         match known.own {
             Some(own) => moved = self.refresh(at, own, &entry, now),
@@ -104,7 +120,7 @@ impl Shard {
                 *downloaded = downloaded.saturating_add(1);
             });
         }
-        Outcome { moved, ..answer(self.swarm(at).swarm.stats, reason, caller, cx) }
+        Outcome { moved, ..answer_within(again, self.swarm(at).swarm.stats, reason, caller, cx) }
     }
 
     /// The same for both addresses of one client, and hardly for anybody else.
@@ -117,10 +133,50 @@ impl Shard {
         Mark { client: caller.client, twin: (hash & 0xFFFF) as u16 }
     }
 
+    /// What the caller says, as it follows on what it said before, if that is kept.
+    fn report(&self, met: &Met, ask: &Announce, cx: &Cx<'_>) -> Option<Report> {
+        let Met { at, known, mark } = *met;
+        let before = known.own.or(known.twin).and_then(|spot| self.swarm(at).report_of(spot, mark));
+        let next = || match before {
+            Some(before) => Report::next(before, ask, cx.now, cx.rules.min_interval_secs),
+            None => Report::first(ask, cx.now),
+        };
+        cx.rules.keep_reports.then(next)
+    }
+
+    /// What the caller is recorded as.
+    fn role(
+        &self,
+        met: &Met,
+        report: Option<Report>,
+        (caller, ask): (&Caller, &Announce),
+        cx: &Cx<'_>,
+    ) -> Role {
+        let Met { at, known, mark } = *met;
+        let (kind, swarm, identity) = (kind(ask), self.swarm(at), &caller.identity);
+        let policy = cx.rules.policy_for(&ask.info_hash, identity);
+        let mut busy_below = 0;
+        if let (Policy::Rbs(preset), Some(slot), Some(report)) = (policy, identity.slot, report) {
+            // A client with two addresses says everything twice.
+            let before = [known.own, known.twin].into_iter().flatten();
+            let before =
+                before.filter_map(|spot| swarm.report_of(spot, mark)).max_by_key(|before| before.last());
+            let sample = Sample {
+                place: caller.place,
+                sent: before.map(|before| (before.last(), report.uploaded_since(before))),
+                now: cx.now,
+                wanted_by: if kind == Kind::Seeder { swarm.top_tier_of_leechers() } else { 0 },
+            };
+            busy_below = cx.uplinks.judge(slot, &sample, preset.ration(), cx.rules);
+        }
+        let grade = equilibrium::grade(policy, kind, identity.tier, busy_below);
+        Role { kind, grade, is_unconnectable: identity.is_unconnectable }
+    }
+
     /// `stopped`: removes the caller's record, if there is one. Answers what the caller has moved since the last time.
     fn forget(&mut self, at: usize, known: Known, (ask, mark): (&Announce, Mark), cx: &Cx<'_>) -> Moved {
         let Some(own) = known.own else { return Moved::default() };
-        let report = report(ask, cx);
+        let report = cx.rules.keep_reports.then(|| Report::first(ask, cx.now));
         let (gone, moved) = self.change(at, |edit| {
             edit.swarm.empty_since = Stamp::at(cx.now);
             edit.stop(own, mark, report.as_ref())
@@ -160,13 +216,16 @@ impl Shard {
             |record: Option<Spot>| record.is_some_and(|record| swarm.state(record).kind() == Kind::Seeder);
         let Known { own, twin } = asker.known;
         let may_be_new = asker.key.family() != Family::Web || own.or(twin).is_some();
-        let is_done = ask.event == Event::Completed && asker.kind == Kind::Seeder;
+        let is_done = ask.event == Event::Completed && asker.role.kind == Kind::Seeder;
         is_done && may_be_new && !was_seeder(own) && !was_seeder(twin)
     }
 }
 
-fn report(ask: &Announce, cx: &Cx<'_>) -> Option<Report> {
-    cx.rules.keep_reports.then(|| Report::first(ask, cx.now))
+/// The uplink of whoever stops has one torrent less to serve.
+fn leave(caller: &Caller, cx: &Cx<'_>) {
+    if let Some(slot) = caller.identity.slot {
+        cx.uplinks.leave(slot, caller.place);
+    }
 }
 
 /// Whether the limits per address hold for the caller.
@@ -188,9 +247,24 @@ fn kind(ask: &Announce) -> Kind {
     }
 }
 
-fn asker(caller: &Caller, known: Known, ask: &Announce, rules: &Rules) -> Asker {
-    let want = ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize;
-    Asker { key: caller.key, known, kind: kind(ask), want }
+fn asker(
+    caller: &Caller,
+    (known, role, report): (Known, Role, Option<Report>),
+    ask: &Announce,
+    cx: &Cx<'_>,
+) -> Asker {
+    let rules = cx.rules;
+    Asker {
+        key: caller.key,
+        place: caller.place,
+        known,
+        role,
+        identity: caller.identity,
+        want: ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize,
+        now: cx.now,
+        stay_secs: report.map_or(0, |report| report.stay_secs(cx.now)),
+        turn: report.map_or(0, |report| report.turn()),
+    }
 }
 
 fn stopped(stats: Stats, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
@@ -198,11 +272,23 @@ fn stopped(stats: Stats, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
 }
 
 fn answer(stats: Stats, reason: Reason, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
+    answer_within(None, stats, reason, caller, cx)
+}
+
+/// The same for a caller that is to ask again after `again` seconds, if that is sooner than others.
+fn answer_within(
+    again: Option<u32>,
+    stats: Stats,
+    reason: Reason,
+    caller: &Caller,
+    cx: &mut Cx<'_>,
+) -> Outcome {
     let rules = cx.rules;
     let mean_secs = match caller.key.family() {
         Family::V4 | Family::V6 => rules.interval_secs,
         Family::Web => rules.webtorrent_interval_secs,
     };
+    let mean_secs = again.map_or(mean_secs, |again| again.min(mean_secs));
     let spread = mean_secs * rules.interval_spread_percent / 100;
     let interval_secs = cx.rng.u32(mean_secs - spread..=mean_secs + spread);
     let reply = Reply {

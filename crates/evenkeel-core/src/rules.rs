@@ -1,6 +1,10 @@
 //! What an operator may set, as checked values: past this point every number is in its range.
 
+use evenkeel_wire::InfoHash;
 use evenkeel_wire::limits::REPLY_PEERS_MAX;
+
+use crate::equilibrium::Policy;
+use crate::identity::Identity;
 
 /// A setting's default and the range in which a value makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,11 @@ pub const SWARMS_MAX: Bounds = Bounds::new(50_000_000, 1, 500_000_000);
 /// Peers that the store may hold.
 pub const PEERS_MAX: Bounds = Bounds::new(100_000_000, 1, 1_000_000_000);
 
+/// Seconds after which a leecher may know more of the busy seeders.
+pub const RATION_STEP_SECS: Bounds = Bounds::new(600, 1, 14_400);
+/// Seconds after which a leecher asks again from which seeders were held back.
+pub const RATION_INTERVAL_SECS: Bounds = Bounds::new(600, 10, 14_400);
+
 /// Everything about an announce that an operator may set. Replaced whole at a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -72,8 +81,17 @@ pub struct Rules {
     pub peers_max: u32,
     /// Whether the ids of peers are kept for dictionary answers: 20 bytes for each peer.
     pub keep_peer_ids: bool,
-    /// Whether what peers report is kept beside them: 20 bytes for each peer.
+    /// Whether what peers report is kept beside them: 24 bytes for each peer. To change it takes a new store, all of whose
+    /// records have the same beside them.
     pub keep_reports: bool,
+    /// How peers are chosen, where nothing else is said.
+    pub policy: Policy,
+    /// Torrents with a policy of their own, in order.
+    pub policies: Vec<(InfoHash, Policy)>,
+    /// See [`RATION_STEP_SECS`].
+    pub ration_step_secs: u32,
+    /// See [`RATION_INTERVAL_SECS`].
+    pub ration_interval_secs: u32,
 }
 
 impl Rules {
@@ -81,6 +99,22 @@ impl Rules {
     /// WebTorrent peers too, whose socket may well outlive their interest.
     pub fn peer_ttl_secs(&self) -> u32 {
         2 * self.interval_secs.max(self.webtorrent_interval_secs) + 300
+    }
+
+    /// Whether a policy needs `keep_reports`; without it, whoever has such a policy is given peers at random.
+    pub fn needs_reports(&self) -> bool {
+        let policies = self.policies.iter().map(|(_, policy)| *policy);
+        policies.chain([self.policy]).any(Policy::needs_reports)
+    }
+
+    /// How peers are chosen for a caller: as for its torrent, else as for its class, else as for everybody.
+    pub fn policy_for(&self, info_hash: &InfoHash, identity: &Identity) -> Policy {
+        let of_torrent = || {
+            let at = self.policies.binary_search_by_key(info_hash, |(info_hash, _)| *info_hash).ok()?;
+            Some(self.policies[at].1)
+        };
+        let own = if self.policies.is_empty() { None } else { of_torrent() };
+        own.or(identity.policy).unwrap_or(self.policy)
     }
 }
 
@@ -101,6 +135,10 @@ impl Default for Rules {
             peers_max: PEERS_MAX.default,
             keep_peer_ids: false,
             keep_reports: false,
+            policy: Policy::Random,
+            policies: Vec::new(),
+            ration_step_secs: RATION_STEP_SECS.default,
+            ration_interval_secs: RATION_INTERVAL_SECS.default,
         }
     }
 }

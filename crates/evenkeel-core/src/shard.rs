@@ -32,11 +32,19 @@ pub struct Place(u64);
 impl Keys {
     /// The place of a torrent's swarm.
     pub fn place(&self, info_hash: &InfoHash) -> Place {
-        Place(self.swarm.hash(&info_hash.0))
+        Place::of(&self.swarm, info_hash)
     }
 }
 
 impl Place {
+    pub(crate) fn of(keyed: &Keyed, info_hash: &InfoHash) -> Self {
+        Self(keyed.hash(&info_hash.0))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Number of the shard. Middle bits: the index takes its bucket from the low ones and its tag from the
     /// high ones.
     pub fn shard(self) -> usize {

@@ -7,6 +7,7 @@
 mod column;
 mod dialled;
 mod few;
+mod leechers;
 pub(crate) mod peers;
 pub(crate) mod report;
 mod rows;
@@ -24,7 +25,7 @@ pub(crate) use column::{List, Record};
 use dialled::Dialled;
 use few::{Block, Few};
 use peers::Twin;
-pub(crate) use peers::{Kind, Mark, Peer, SocketId, State, WebKey, WebPeer};
+pub(crate) use peers::{Kind, Mark, Peer, Role, SocketId, State, WebKey, WebPeer};
 use report::{Moved, Report};
 use rows::Row;
 
@@ -120,7 +121,7 @@ pub(crate) struct Known {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: PeerKey,
-    pub(crate) kind: Kind,
+    pub(crate) role: Role,
     pub(crate) mark: Mark,
     pub(crate) id: Option<PeerId>,
     pub(crate) report: Option<Report>,
@@ -146,6 +147,15 @@ impl PeerKey {
             Self::Dialled(Endpoint::V4(_)) => Family::V4,
             Self::Dialled(Endpoint::V6(_)) => Family::V6,
             Self::Web(_) => Family::Web,
+        }
+    }
+
+    /// The same as of its record: see [`Record::bits`].
+    pub(crate) fn bits(&self) -> u64 {
+        match self {
+            Self::Dialled(Endpoint::V4(addr)) => peers::bits(addr),
+            Self::Dialled(Endpoint::V6(addr)) => peers::bits(addr),
+            Self::Web(key) => key.socket.bits(),
         }
     }
 
@@ -273,6 +283,12 @@ impl<'a> View<'a> {
         reports?.get(spot.at)
     }
 
+    /// The same, if it is that of this client.
+    pub(crate) fn report_of(self, spot: Spot, mark: Mark) -> Option<&'a Report> {
+        self.state_of(spot, mark)?;
+        self.report(spot)
+    }
+
     /// What a record says, if it is that of this client. Two sockets with one peer id are two records.
     fn state_of(self, spot: Spot, mark: Mark) -> Option<State> {
         fn of<const N: usize>(peer: &Peer<N>, mark: Mark) -> Option<State> {
@@ -366,9 +382,9 @@ impl Edit<'_> {
 
     /// Adds a peer that is not there yet.
     pub(crate) fn insert(&mut self, entry: &Entry, now: Stamp) {
-        let Entry { key, kind, mark, id, report } = *entry;
+        let Entry { key, role, mark, id, report } = *entry;
         self.uncount_twin(&key, mark);
-        let state = State::new(kind, now);
+        let state = State::new(role, now);
         match key {
             PeerKey::Dialled(Endpoint::V4(addr)) => {
                 self.v4().insert(Row { peer: Peer::new(addr, state, mark), id, report });
@@ -380,17 +396,17 @@ impl Edit<'_> {
                 self.web().insert(Row { peer: WebPeer::new(key, state, mark.client), id: None, report });
             }
         }
-        *self.swarm.count(kind) += 1;
+        *self.swarm.count(role.kind) += 1;
         self.swarm.local_peers = self.swarm.local_peers.saturating_add(u16::from(key.is_told_locally()));
     }
 
     /// Notes another announce of a peer whose record is at `own`, if it changes no count; answers what was moved.
     pub(crate) fn touch(&mut self, own: Spot, entry: &Entry, now: Stamp) -> Option<Moved> {
         let state = self.view().state_of(own, entry.mark)?;
-        if !state.is_counted() || state.kind() != entry.kind {
+        if !state.is_counted() || state.kind() != entry.role.kind {
             return None;
         }
-        self.state_mut(own).set(entry.kind, now);
+        self.state_mut(own).set(entry.role, now);
         Some(entry.report.as_ref().map_or(Moved::default(), |next| self.account(own, next)))
     }
 
@@ -406,7 +422,7 @@ impl Edit<'_> {
 
     /// Notes another announce of a peer whose record is at `own`; answers what was moved.
     pub(crate) fn refresh(&mut self, own: Spot, entry: &Entry, now: Stamp) -> Moved {
-        let Entry { key, kind, mark, .. } = *entry;
+        let Entry { key, role, mark, .. } = *entry;
         let Some(before) = self.view().state_of(own, mark) else {
             // Another client behind the same endpoint: what the old one was, twin or not, is over.
             self.remove(own);
@@ -420,11 +436,11 @@ impl Edit<'_> {
             self.uncount_twin(&key, mark);
         }
         match own.family {
-            Family::V4 => self.v4().renew(own.at, kind, now),
-            Family::V6 => self.v6().renew(own.at, kind, now),
-            Family::Web => self.web().renew(own.at, kind, now),
+            Family::V4 => self.v4().renew(own.at, role, now),
+            Family::V6 => self.v6().renew(own.at, role, now),
+            Family::Web => self.web().renew(own.at, role, now),
         }
-        *self.swarm.count(kind) += 1;
+        *self.swarm.count(role.kind) += 1;
         moved
     }
 

@@ -4,20 +4,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Time(pub u32);
 
-/// When a peer announced last, in 11 bits: units of 32 s that wrap after 18 hours.
+/// When a peer announced last, in 10 bits: units of 32 s that wrap after 9 hours.
 ///
-/// The longest time to live is 29,100 s and the sweep comes by every few minutes, so that a stamp is never
-/// older than half a round: the difference of two stamps is unambiguous.
+/// The longest time to live is 29,100 s, the round 32,768 s, and the sweep comes by every few minutes: it finds a peer
+/// that has expired within the hour in which its stamp still says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(u16);
 
 impl Stamp {
-    pub(crate) const BITS: u32 = 11;
+    pub(crate) const BITS: u32 = 10;
     const MASK: u16 = (1 << Self::BITS) - 1;
     const UNIT_SECS: u32 = 32;
 
     pub(crate) fn at(now: Time) -> Self {
-        Self::from_bits(((now.0 / Self::UNIT_SECS) & 0x7FF) as u16)
+        Self::from_bits(((now.0 / Self::UNIT_SECS) & 0x3FF) as u16)
     }
 
     pub(crate) fn from_bits(bits: u16) -> Self {

@@ -5,7 +5,9 @@
 //!   overlap in nearly all peers or in none.
 
 use anyhow::ensure;
-use evenkeel_core::{AddressTable, Caller, Cx, Handout, Keyed, Keys, Rules, Scratch, Shard, Time};
+use evenkeel_core::{
+    AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Rules, Scratch, Shard, Time, Uplinks,
+};
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
 
 /// What is drawn.
@@ -80,6 +82,7 @@ struct Lab {
     shard: Shard,
     keys: Keys,
     addresses: AddressTable,
+    uplinks: Uplinks,
     rules: Rules,
     rng: fastrand::Rng,
     scratch: Box<Scratch>,
@@ -93,6 +96,7 @@ impl Lab {
             shard: Shard::new(keys),
             keys,
             addresses: AddressTable::new(key(4)),
+            uplinks: Uplinks::default(),
             rules: Rules::default(),
             rng: fastrand::Rng::with_seed(seed),
             scratch: Box::default(),
@@ -120,6 +124,7 @@ impl Lab {
             key: Endpoint::V4([44, 0, high, low, 0x1A, 0xE1]).into(),
             client: 0,
             place: self.keys.place(&info_hash),
+            identity: Identity::default(),
         };
         let mut v4 = [0; 200 * 6];
         let mut out = Handout::new(&mut v4, &mut []);
@@ -128,6 +133,7 @@ impl Lab {
             rng: &mut self.rng,
             rules: &self.rules,
             addresses: &self.addresses,
+            uplinks: &self.uplinks,
             store_is_full: false,
             scratch: &mut self.scratch,
         };

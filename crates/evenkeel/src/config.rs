@@ -57,6 +57,7 @@ impl Config {
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,
             keep_reports: announce.keep_reports,
+            ..Rules::default()
         }
     }
 

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Moved, Outcome, PeerKey, Place, Reason,
-    Rules, SHARDS, Scratch, Seen, Shard, Time, Totals,
+    AddressTable, Caller, Cursor, Cx, Handout, Hint, Identity, Keyed, Keys, Moved, Outcome, PeerKey, Place,
+    Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
@@ -25,6 +25,7 @@ pub(crate) struct Node {
     slots: Box<[Slot]>,
     keys: Keys,
     addresses: AddressTable,
+    uplinks: Uplinks,
     connection_ids: ConnectionIds,
     rules: ArcSwap<Rules>,
     /// Software of the peers.
@@ -81,6 +82,7 @@ impl Node {
             slots: (0..SHARDS).map(slot).collect(),
             keys,
             addresses: AddressTable::new(addresses),
+            uplinks: Uplinks::default(),
             connection_ids: ConnectionIds::new(&secrets.connection_ids),
             rules: ArcSwap::from_pointee(rules),
             clients: ClientTable::default(),
@@ -133,7 +135,8 @@ impl Node {
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let caller = Caller { key, client: self.clients.intern(&ask.peer_id), place };
+        let client = self.clients.intern(&ask.peer_id);
+        let caller = Caller { key, client, place, identity: Identity::default() };
         let rules = self.rules.load();
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
@@ -143,6 +146,7 @@ impl Node {
             rng: &mut worker.rng,
             rules: &rules,
             addresses: &self.addresses,
+            uplinks: &self.uplinks,
             store_is_full: self.is_full.load(Ordering::Relaxed),
             scratch: &mut worker.scratch,
         };

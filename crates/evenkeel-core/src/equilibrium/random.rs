@@ -7,6 +7,11 @@
 
 use evenkeel_wire::limits::REPLY_PEERS_MAX;
 
+use super::candidates::{Candidates, Drawing, Everybody, Judge, Verdict};
+use super::handout::Handout;
+use super::{Asker, Chance, may_connect};
+use crate::swarm::{List, Record, View};
+
 /// Memory for drawing; one for each thread, used again for every announce.
 pub struct Scratch {
     seen: Seen,
@@ -39,6 +44,13 @@ impl Default for Scratch {
     }
 }
 
+impl Scratch {
+    /// Room for some numbers.
+    pub(super) fn order(&mut self) -> &mut [u32; FEW] {
+        &mut self.order
+    }
+}
+
 impl Seen {
     fn start_round(&mut self) {
         self.round = self.round.wrapping_add(1);
@@ -65,8 +77,42 @@ impl Seen {
     }
 }
 
+/// Writes as many peers as the caller wants, all as likely as each other.
+pub(super) fn choose(swarm: View<'_>, asker: &Asker, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
+    let candidates = Candidates::of(swarm, asker, asker.part(), out);
+    if asker.role.is_unconnectable {
+        take(&candidates, asker.want, &Connectable(asker), chance, out);
+    }
+    // Rather somebody whom it may not reach than nobody.
+    if out.len() == 0 {
+        take(&candidates, asker.want, &Everybody, chance, out);
+    }
+}
+
+/// Draws among all candidates that a rule lets in.
+pub(super) fn take(
+    candidates: &Candidates<'_>,
+    want: usize,
+    judge: &impl Judge,
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) {
+    // Never more than the answer has room for: the draw is over all candidates, not over those that come first.
+    let want = want.min(out.room());
+    draw((candidates.len(), want), chance, &mut Drawing { candidates, judge, out });
+}
+
+/// Those that a caller can meet whom nobody can dial.
+struct Connectable<'a>(&'a Asker);
+
+impl Judge for Connectable<'_> {
+    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
+        if may_connect(self.0, list.records()[at].state()) { Verdict::Open } else { Verdict::Never }
+    }
+}
+
 /// What is drawn: whoever may be handed out has a number.
-pub(crate) trait Draw {
+pub(super) trait Draw {
     /// Where the record of a number is; it will be read soon.
     fn fetch(&self, number: u32) -> u32;
     /// Takes the one whose record is there, or refuses it.
@@ -74,15 +120,20 @@ pub(crate) trait Draw {
 }
 
 /// Draws numbers below `len` until `want` of them are taken, each number at most once.
-pub(crate) fn draw(
-    len: usize,
-    want: usize,
-    rng: &mut fastrand::Rng,
-    scratch: &mut Scratch,
+pub(super) fn draw((len, want): (usize, usize), chance: &mut Chance<'_>, draw: &mut impl Draw) {
+    let tries = if len <= FEW { len } else { want.saturating_mul(TRIES) };
+    draw_within(tries, (len, want), chance, draw);
+}
+
+/// The same in so many tries at most, unless everybody is wanted.
+pub(super) fn draw_within(
+    tries: usize,
+    (len, want): (usize, usize),
+    chance: &mut Chance<'_>,
     draw: &mut impl Draw,
 ) {
     let bound = u32::try_from(len).unwrap_or(u32::MAX);
-    let Scratch { seen, order, drawn } = scratch;
+    let (rng, Scratch { seen, order, drawn }) = (&mut *chance.rng, &mut *chance.scratch);
     let drawn = &mut drawn[..want.min(REPLY_PEERS_MAX as usize)];
     if len <= want {
         for number in 0..bound {
@@ -97,7 +148,7 @@ pub(crate) fn draw(
         }
         let mut head = 0;
         take_in_rounds(drawn, draw, || {
-            if head == order.len() {
+            if head == order.len().min(tries) {
                 return None;
             }
             order.swap(head, rng.usize(head..order.len()));
@@ -106,7 +157,7 @@ pub(crate) fn draw(
         });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
-        let mut tries = (want * TRIES).min(SEEN - 1);
+        let mut tries = tries.min(SEEN - 1);
         seen.start_round();
         take_in_rounds(drawn, draw, || {
             while tries > 0 {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use evenkeel_wire::{Endpoint, PeerId};
 
-use super::peers::{Kind, State};
+use super::peers::{Kind, Role, State};
 use super::report::Report;
 use super::rows::{Beside, Row, Rows};
 use crate::addresses::source;
@@ -36,6 +36,8 @@ pub(crate) trait Record: Copy {
     fn state_mut(&mut self) -> &mut State;
     /// Where it comes from; see [`source`] for what of that counts.
     fn source(key: &Self::Key) -> Endpoint;
+    /// What tells it from others of its swarm, for lotteries: as good as its key, and cheap.
+    fn bits(&self) -> u64;
     /// Keys of one global source share a hash, so that they can be counted; the limit per address keeps them
     /// few. Sources that are not global are not limited, and differ in what else is in the key.
     fn key_hash(key: &Self::Key, keyed: &Keyed) -> u64;
@@ -307,15 +309,15 @@ pub(crate) trait Ordered<R: Record> {
     }
 
     /// Notes another announce of a record, which becomes the counted one; it may have to move.
-    fn renew(&mut self, at: usize, kind: Kind, now: Stamp) {
+    fn renew(&mut self, at: usize, role: Role, now: Stamp) {
         let was_seeder = self.records()[at].state().kind() == Kind::Seeder;
-        let to = match (was_seeder, kind == Kind::Seeder) {
+        let to = match (was_seeder, role.kind == Kind::Seeder) {
             (false, true) => seeders(self.records()),
             (true, false) => seeders(self.records()) - 1,
             _ => at,
         };
         let state = self.records()[at].state_mut();
-        state.set(kind, now);
+        state.set(role, now);
         state.set_counted(true);
         self.swap(at, to);
     }
@@ -493,10 +495,14 @@ mod tests {
     use crate::swarm::{Mark, Peer};
     use crate::time::Time;
 
+    fn role(kind: Kind) -> Role {
+        Role { kind, grade: 0, is_unconnectable: false }
+    }
+
     fn peer(number: u32, kind: Kind) -> Peer<6> {
         let [a, b, c, d] = number.to_be_bytes();
         let mark = Mark { client: 1, twin: (number & 0xFFF) as u16 };
-        Peer::new([11 + a, b, c, d, 1, 1], State::new(kind, Stamp::at(Time(0))), mark)
+        Peer::new([11 + a, b, c, d, 1, 1], State::new(role(kind), Stamp::at(Time(0))), mark)
     }
 
     /// Every record is found, seeders come first, and a twin is one.
@@ -539,7 +545,7 @@ mod tests {
             let mut indexed = Indexed { column: &mut column, keyed: &keyed };
             if rng.bool() {
                 let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
-                indexed.renew(at, kind, Stamp::at(Time(64)));
+                indexed.renew(at, role(kind), Stamp::at(Time(64)));
             }
             let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
             Indexed { column: &mut column, keyed: &keyed }.remove(at);

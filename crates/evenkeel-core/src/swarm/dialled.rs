@@ -4,7 +4,7 @@
 use super::More;
 use super::column::{Column, Indexed, Ordered};
 use super::few::{Block, FEW_MAX, Few};
-use super::peers::{Kind, Peer};
+use super::peers::{Peer, Role};
 use super::report::Report;
 use super::rows::Row;
 use crate::keyed::Keyed;
@@ -35,10 +35,10 @@ impl<'a, const N: usize> Dialled<'a, N> {
         Indexed { column, keyed: self.keyed }
     }
 
-    pub(super) fn renew(&mut self, at: usize, kind: Kind, now: Stamp) {
+    pub(super) fn renew(&mut self, at: usize, role: Role, now: Stamp) {
         match self.block.len() {
-            0 => self.many().renew(at, kind, now),
-            _ => self.few.part(*self.block).renew(at, kind, now),
+            0 => self.many().renew(at, role, now),
+            _ => self.few.part(*self.block).renew(at, role, now),
         }
     }
 

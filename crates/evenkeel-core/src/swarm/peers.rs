@@ -21,20 +21,34 @@ pub(crate) enum Kind {
     Partial,
 }
 
-/// Kind (2 bits), counted (1), free (2), stamp of the last announce (11).
+/// What a peer is recorded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub(crate) kind: Kind,
+    /// Of a peer that lacks something: its tier. Of a seeder: tiers below this one are rationed, 0 while its uplink has
+    /// room. Under `tier-backoff` the tier of either.
+    pub(crate) grade: u8,
+    /// It is known that nobody reaches it who does not know it already.
+    pub(crate) is_unconnectable: bool,
+}
+
+/// Kind (2 bits), counted (1), unconnectable (1), grade (2), stamp of the last announce (10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State(u16);
 
 impl State {
     const COUNTED: u16 = 1 << 2;
+    const UNCONNECTABLE: u16 = 1 << 3;
+    const GRADE_SHIFT: u32 = 4;
 
     /// Of a peer that announces now, and is counted.
-    pub(crate) fn new(kind: Kind, now: Stamp) -> Self {
+    pub(crate) fn new(role: Role, now: Stamp) -> Self {
         let mut state = Self(Self::COUNTED);
-        state.set(kind, now);
+        state.set(role, now);
         state
     }
 
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.0 & 3 {
             0 => Kind::Seeder,
@@ -43,8 +57,23 @@ impl State {
         }
     }
 
-    pub(crate) fn set(&mut self, kind: Kind, now: Stamp) {
-        self.0 = kind as u16 | self.0 & Self::COUNTED | now.bits() << (16 - Stamp::BITS);
+    /// See [`Role::grade`].
+    #[inline]
+    pub(crate) fn grade(self) -> u8 {
+        (self.0 >> Self::GRADE_SHIFT & 3) as u8
+    }
+
+    /// See [`Role::is_unconnectable`].
+    #[inline]
+    pub(crate) fn is_unconnectable(self) -> bool {
+        self.0 & Self::UNCONNECTABLE != 0
+    }
+
+    pub(crate) fn set(&mut self, role: Role, now: Stamp) {
+        let unconnectable = u16::from(role.is_unconnectable) * Self::UNCONNECTABLE;
+        let grade = u16::from(role.grade & 3) << Self::GRADE_SHIFT;
+        let stamp = now.bits() << (16 - Stamp::BITS);
+        self.0 = role.kind as u16 | self.0 & Self::COUNTED | unconnectable | grade | stamp;
     }
 
     pub(crate) fn stamp(self) -> Stamp {
@@ -130,6 +159,11 @@ impl<const N: usize> Record for Peer<N> {
         endpoint(addr)
     }
 
+    #[inline]
+    fn bits(&self) -> u64 {
+        bits(&self.addr)
+    }
+
     fn key_hash(addr: &[u8; N], keyed: &Keyed) -> u64 {
         let endpoint = endpoint(addr);
         match Scope::of(&endpoint) {
@@ -145,6 +179,14 @@ impl<const N: usize> Record for Peer<N> {
             u64::from(mark.twin) << 32 | u64::from(mark.client) << 16 | u64::from(u16::from_be_bytes(*port));
         bits.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
     }
+}
+
+/// An address and port in 64 bits. What is above 64 bits is folded onto the rest.
+#[inline]
+pub(super) fn bits<const N: usize>(addr: &[u8; N]) -> u64 {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+    let [first, second, third] = [0, 1, 2].map(|part| number(&addr[N / 3 * part..][..N / 3]));
+    first.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ second << 16 ^ third.rotate_left(40)
 }
 
 fn endpoint<const N: usize>(addr: &[u8; N]) -> Endpoint {
@@ -170,6 +212,11 @@ impl SocketId {
     /// The socket `serial` of the thread `worker`.
     pub fn new(worker: u16, serial: u64) -> Self {
         Self(u64::from(worker) << Self::SERIAL_BITS | serial & ((1 << Self::SERIAL_BITS) - 1))
+    }
+
+    /// As a number.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
     }
 
     /// The thread that holds it.
@@ -234,6 +281,10 @@ impl Record for WebPeer {
 
     fn source(key: &WebKey) -> Endpoint {
         key.source
+    }
+
+    fn bits(&self) -> u64 {
+        self.key.socket.bits()
     }
 
     fn key_hash(key: &WebKey, keyed: &Keyed) -> u64 {

@@ -1,4 +1,4 @@
-//! What a peer says of itself, beside its record: 20 bytes, kept when `Rules::keep_reports` is set.
+//! What a peer says of itself, beside its record: 24 bytes, kept when `Rules::keep_reports` is set.
 
 use evenkeel_wire::Announce;
 
@@ -13,9 +13,12 @@ pub(crate) struct Report {
     uploaded: u32,
     downloaded: u32,
     left: u32,
+    /// Low bits of the time at which the current turn began; turns are much shorter than their round of 18 hours.
+    turned: u16,
+    turn: u16,
 }
 
-const _: () = assert!(size_of::<Report>() == 20);
+const _: () = assert!(size_of::<Report>() == 24);
 
 /// Bytes of a unit.
 const UNIT: u64 = 16 << 10;
@@ -51,7 +54,40 @@ impl Report {
             uploaded: units(ask.uploaded),
             downloaded: units(ask.downloaded),
             left: ask.left.map_or(u32::MAX, units),
+            turned: low_bits(now),
+            turn: 0,
         }
+    }
+
+    /// Of the announce after `before`, by the same client.
+    pub(crate) fn next(before: &Self, ask: &Announce, now: Time, min_interval_secs: u32) -> Self {
+        let Self { began, turn, turned, .. } = *before;
+        let next = Self { began, ..Self::first(ask, now) };
+        if u32::from(low_bits(now).wrapping_sub(turned)) < min_interval_secs {
+            return Self { turned, turn, ..next };
+        }
+        Self { turn: turn.saturating_add(1), ..next }
+    }
+
+    /// How often the peer has announced since it came, not counting its first announce, nor those that came sooner than
+    /// they may after the last one that counted.
+    pub(crate) fn turn(&self) -> u16 {
+        self.turn
+    }
+
+    /// Seconds since it came.
+    pub(crate) fn stay_secs(&self, now: Time) -> u32 {
+        now.0.saturating_sub(self.began)
+    }
+
+    /// When it announced last.
+    pub(crate) fn last(&self) -> Time {
+        Time(self.last)
+    }
+
+    /// Bytes that it has sent since `before`; nothing if its counter began anew.
+    pub(crate) fn uploaded_since(&self, before: &Self) -> u64 {
+        u64::from(self.uploaded.saturating_sub(before.uploaded)) * UNIT
     }
 
     /// Takes up another announce. A counter that went backwards began anew: nothing has been moved as far as we can know.
@@ -75,6 +111,10 @@ impl Report {
     }
 }
 
+fn low_bits(now: Time) -> u16 {
+    (now.0 & 0xFFFF) as u16
+}
+
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes / UNIT).unwrap_or(u32::MAX)
 }
@@ -85,18 +125,21 @@ mod tests {
     use evenkeel_wire::{Event, InfoHash, Key, PeerId};
 
     fn report(uploaded: u64, downloaded: u64, left: Option<u64>, secs: u32) -> Report {
-        let ask = Announce {
+        Report::first(&Announce { uploaded, downloaded, left, ..ask() }, Time(secs))
+    }
+
+    fn ask() -> Announce {
+        Announce {
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId([1; 20]),
             port: 1,
-            uploaded,
-            downloaded,
-            left,
+            uploaded: 0,
+            downloaded: 0,
+            left: None,
             event: Event::Update,
             numwant: None,
             key: Key::NONE,
-        };
-        Report::first(&ask, Time(secs))
+        }
     }
 
     #[test]
@@ -110,6 +153,18 @@ mod tests {
             assert_eq!((moved.uploaded, moved.downloaded), (expected.0 * MIB, expected.1 * MIB));
         }
         assert_eq!(kept.told(), Reported { secs: 50, uploaded: 2 * MIB, downloaded: MIB, left: Some(0) });
+    }
+
+    #[test]
+    fn announces_that_come_too_soon_are_of_the_same_turn() {
+        let at = |secs| report(0, 0, None, secs);
+        let mut kept = at(65_000);
+        for (secs, turn) in [(65_100, 0), (65_299, 0), (65_300, 1), (65_599, 1), (65_700, 2), (85_000, 3)] {
+            let ask = Announce { left: None, ..ask() };
+            let next = Report::next(&kept, &ask, Time(secs), 300);
+            kept.renew(&next);
+            assert_eq!((kept.turn(), kept.stay_secs(Time(secs))), (turn, secs - 65_000), "at {secs}");
+        }
     }
 
     #[test]

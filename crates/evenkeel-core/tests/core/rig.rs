@@ -1,8 +1,8 @@
 //! One shard with everything around it that an announce needs.
 
 use evenkeel_core::{
-    AddressTable, Caller, Cx, Handout, Keyed, Keys, Outcome, PeerKey, Rules, Scratch, Seen, Shard, SocketId,
-    Swept, Time,
+    AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Outcome, PeerKey, Rules, Scratch, Seen, Shard,
+    SocketId, Swept, Time, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
 
@@ -12,7 +12,10 @@ pub(crate) struct Rig {
     pub(crate) rules: Rules,
     pub(crate) now: Time,
     pub(crate) store_is_full: bool,
+    /// Who announces.
+    pub(crate) identity: Identity,
     addresses: AddressTable,
+    uplinks: Uplinks,
     rng: fastrand::Rng,
     scratch: Box<Scratch>,
 }
@@ -43,7 +46,9 @@ impl Rig {
             rules: Rules { interval_spread_percent: 0, ..Rules::default() },
             now: Time(0),
             store_is_full: false,
+            identity: Identity::default(),
             addresses: AddressTable::new(Keyed::new([seed, 4])),
+            uplinks: Uplinks::default(),
             rng: fastrand::Rng::with_seed(seed),
             scratch: Box::default(),
         }
@@ -88,12 +93,14 @@ impl Rig {
         client: u16,
         ask: &Announce,
     ) -> Outcome {
-        let caller = Caller { key: key.into(), client, place: self.keys.place(&ask.info_hash) };
+        let (place, identity) = (self.keys.place(&ask.info_hash), self.identity);
+        let caller = Caller { key: key.into(), client, place, identity };
         let mut cx = Cx {
             now: self.now,
             rng: &mut self.rng,
             rules: &self.rules,
             addresses: &self.addresses,
+            uplinks: &self.uplinks,
             store_is_full: self.store_is_full,
             scratch: &mut self.scratch,
         };

@@ -206,7 +206,7 @@ settings! {
         /// Whether peer ids are kept, for replies in dictionary form: 20 bytes of memory for each peer.
         keep_peer_ids: bool = Switch(false), at Start;
         /// Whether what peers report to have uploaded, downloaded and to lack is kept, for statistics and metrics:
-        /// 20 bytes of memory for each peer.
+        /// 24 bytes of memory for each peer.
         keep_reports: bool = Switch(false), at Start;
     }
     /// What strangers can make grow, and how far.

@@ -1,0 +1,98 @@
+//! Where the peers of an answer are written.
+
+use evenkeel_wire::PeerId;
+
+use crate::swarm::{Family, List, Peer, SocketId};
+
+/// Where the peers of an answer are written: those to dial in wire form, into slices of the buffer that is sent.
+///
+/// The length of a slice is the limit of its family; a family that the caller cannot be told of has none.
+pub struct Handout<'a> {
+    pub(super) v4: Room<'a, 6>,
+    pub(super) v6: Room<'a, 18>,
+    pub(super) sockets: Option<&'a mut Vec<SocketId>>,
+}
+
+/// Room for peers of one family.
+pub(super) struct Room<'a, const N: usize> {
+    addrs: &'a mut [[u8; N]],
+    len: usize,
+    /// Filled when ids are kept and wanted.
+    ids: Option<&'a mut Vec<PeerId>>,
+}
+
+/// Ids of handed out peers, in the order of their addresses.
+#[derive(Default)]
+pub struct Ids {
+    /// Of the IPv4 peers.
+    pub v4: Vec<PeerId>,
+    /// Of the IPv6 peers.
+    pub v6: Vec<PeerId>,
+}
+
+impl<'a> Handout<'a> {
+    /// Room for peers without ids. Bytes beyond a whole number of peers stay untouched.
+    pub fn new(v4: &'a mut [u8], v6: &'a mut [u8]) -> Self {
+        Self { v4: Room::new(v4), v6: Room::new(v6), sockets: None }
+    }
+
+    /// Room for the sockets of WebTorrent peers, and for nobody who is dialled; what `sockets` held is dropped.
+    pub fn to_sockets(sockets: &'a mut Vec<SocketId>) -> Self {
+        sockets.clear();
+        Self { sockets: Some(sockets), ..Self::new(&mut [], &mut []) }
+    }
+
+    /// Wants the ids too; what `ids` held is dropped.
+    pub fn with_ids(mut self, ids: &'a mut Ids) -> Self {
+        ids.v4.clear();
+        ids.v6.clear();
+        self.v4.ids = Some(&mut ids.v4);
+        self.v6.ids = Some(&mut ids.v6);
+        self
+    }
+
+    /// Bytes of IPv4 peers written.
+    pub fn v4_bytes(&self) -> usize {
+        self.v4.len * 6
+    }
+
+    /// Bytes of IPv6 peers written.
+    pub fn v6_bytes(&self) -> usize {
+        self.v6.len * 18
+    }
+
+    /// Peers written.
+    pub(super) fn len(&self) -> usize {
+        self.v4.len + self.v6.len + self.sockets.as_ref().map_or(0, |sockets| sockets.len())
+    }
+
+    pub(super) fn takes(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => !self.v4.addrs.is_empty(),
+            Family::V6 => !self.v6.addrs.is_empty(),
+            Family::Web => self.sockets.is_some(),
+        }
+    }
+
+    /// Peers that there is room for.
+    pub(super) fn room(&self) -> usize {
+        if self.sockets.is_some() { usize::MAX } else { self.v4.addrs.len() + self.v6.addrs.len() }
+    }
+}
+
+impl<'a, const N: usize> Room<'a, N> {
+    fn new(bytes: &'a mut [u8]) -> Self {
+        Self { addrs: bytes.as_chunks_mut().0, len: 0, ids: None }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, list: List<'_, Peer<N>>, at: usize) {
+        if let Some(slot) = self.addrs.get_mut(self.len) {
+            *slot = list.records()[at].addr;
+            self.len += 1;
+            if let Some(ids) = &mut self.ids {
+                ids.extend(list.id(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The lottery of pairs: whether a leecher may know a busy seeder is drawn once for the two of them.
+//!
+//! A lot is a hash of both under a secret key. So it is the same whoever of the two announces, whenever, before and after
+//! a restart, and on every node that has the key; a larger share opens more seeders and closes none; who asks more often
+//! learns nothing new; and a seeder that leaves is replaced by whoever is next. No counter has to be kept.
+//!
+//! Known weakness: the leecher is its address (IPv4 address, IPv6 /64). One that has many addresses draws as many lots.
+
+use evenkeel_wire::Endpoint;
+
+use crate::addresses::source;
+use crate::keyed::Keyed;
+use crate::shard::Place;
+use crate::swarm::Record;
+
+/// The lots of one leecher in one swarm.
+#[derive(Clone, Copy)]
+pub(super) struct Lots(u64);
+
+/// A share of everything, out of this.
+pub(super) const ALL: u32 = u32::MAX;
+
+impl Lots {
+    /// The lots of whoever is reached at `leecher`, in the swarm at `place`.
+    pub(super) fn of(keyed: &Keyed, place: Place, leecher: &Endpoint) -> Self {
+        let mut bytes = [0; 16];
+        let source = source(leecher);
+        bytes[..8].copy_from_slice(&place.bits().to_le_bytes());
+        bytes[8..8 + source.len()].copy_from_slice(source);
+        Self(keyed.hash(&bytes[..8 + source.len()]))
+    }
+
+    /// The lot for one of the others: evenly distributed, and open to a share that is as large. Nobody who does not know
+    /// the secret half can tell it; what follows only spreads it.
+    #[inline]
+    pub(super) fn lot<R: Record>(self, other: &R) -> u32 {
+        self.lot_of_bits(other.bits())
+    }
+
+    /// The same for whoever's record has these bits.
+    #[inline]
+    pub(super) fn lot_of_bits(self, bits: u64) -> u32 {
+        let mut bits = (self.0 ^ bits).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        bits = (bits ^ bits >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        (bits >> 32) as u32
+    }
+
+    /// Chance that is the same each time in the same turn.
+    pub(super) fn chance(self, turn: u16) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.0 ^ u64::from(turn) << 1 ^ 1)
+    }
+}
+
+/// Whether a lot is within a share.
+#[inline]
+pub(super) fn is_open(lot: u32, share: u32) -> bool {
+    lot < share || share == ALL
+}

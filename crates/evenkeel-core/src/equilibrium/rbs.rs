@@ -1,0 +1,450 @@
+//! The policies `rbs`: ration busy seeders.
+//!
+//! A seeder whose uplink is exhausted serves its neighbours in turns: what one of them gets is what another one does not.
+//! So it matters who is introduced to it. Of the busy seeders of a swarm a leecher may know a share, which grows with its
+//! tier and with the time that it has been there, and never less than a floor. Seeders with room in their uplink are for
+//! everybody: to hold them back would help nobody.
+//!
+//! * A seeder is busy for the tiers below its grade: those that some leecher of one of its swarms is above
+//!   ([`crate::Uplinks`]). Where nobody has earned more, nothing is rationed.
+//! * Which of the busy seeders are open is drawn by lot, once for each pair ([`super::lottery`]).
+//! * Introductions cannot be taken back, so that a seeder with room is opened to those below the top in quarters, one at
+//!   each announce, as long as somebody above them leeches here.
+//! * A seeder that announces is told of those leechers who would be told of it.
+//!
+//! Known weakness: peers that find each other without the tracker (PEX, DHT) are rationed by nobody. In public swarms the
+//! policy is a head start at most.
+
+use std::cell::Cell;
+
+use super::candidates::{Candidates, Drawing, Judge, Part, Verdict};
+use super::handout::Handout;
+use super::lottery::{ALL, Lots, is_open};
+use super::{Asker, Chance, may_connect, random};
+use crate::identity::Tier;
+use crate::rules::Rules;
+use crate::swarm::{Kind, List, Record, View};
+
+/// How much is rationed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// The figures of the research.
+    Default,
+    /// More for those who give, less regard for the others; leechers are rationed, too.
+    Aggressive,
+    /// A nudge, for swarms whose peers find each other anyway.
+    Mild,
+}
+
+/// A preset in numbers.
+pub(crate) struct Ration {
+    /// What a leecher of each tier may know of the busy seeders, by the steps that it has been there.
+    shares: [[u32; STEPS]; Tier::COUNT],
+    /// Seeders that every leecher may know.
+    floor: usize,
+    /// Leechers of higher tiers that one of the two lowest tiers may know, on average.
+    leechers: Option<u32>,
+    /// An uplink is busy from this share of its best on, in percent.
+    pub(crate) busy_percent: u16,
+    /// It is no longer busy below this share.
+    pub(crate) idle_percent: u16,
+}
+
+/// After so many steps nothing grows any more: all is open.
+const STEPS: usize = 64;
+
+static DEFAULT: Ration = Ration {
+    shares: shares([8, 25, 55, 100], 105),
+    floor: 2,
+    leechers: None,
+    busy_percent: 80,
+    idle_percent: 70,
+};
+static AGGRESSIVE: Ration = Ration {
+    shares: shares([8, 25, 55, 100], 105),
+    floor: 1,
+    leechers: Some(2),
+    busy_percent: 75,
+    idle_percent: 65,
+};
+static MILD: Ration = Ration {
+    shares: shares([35, 55, 80, 100], 110),
+    floor: 3,
+    leechers: None,
+    busy_percent: 90,
+    idle_percent: 80,
+};
+
+impl Preset {
+    pub(crate) fn ration(self) -> &'static Ration {
+        match self {
+            Self::Default => &DEFAULT,
+            Self::Aggressive => &AGGRESSIVE,
+            Self::Mild => &MILD,
+        }
+    }
+}
+
+/// Up to so many seeders all are looked at; of more, a sample.
+const SCANNED_MAX: usize = 128;
+/// Seeders of a sample.
+const SAMPLE: usize = 192;
+/// Seeders that are looked at for the floor when a sample has shown too few.
+const NEAREST_MAX: usize = 512;
+/// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
+const SEEDERS_PERCENT: usize = 60;
+/// Announces after which a seeder with room is open to everybody.
+const RELEASED_AFTER: u32 = 4;
+/// Leechers below the top that a seeder with room is told of at a time.
+const RELEASED_LEECHERS: u32 = 2;
+
+/// Writes the caller's peers; answers whether some were held back.
+pub(super) fn choose(
+    swarm: View<'_>,
+    asker: &Asker,
+    (ration, rules): (&Ration, &Rules),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) -> bool {
+    match asker.role.kind {
+        Kind::Leecher => choose_for_leecher(swarm, asker, (ration, rules), chance, out),
+        Kind::Seeder => choose_for_seeder(swarm, asker, (ration, rules), chance, out),
+        Kind::Partial => {
+            random::choose(swarm, asker, chance, out);
+            false
+        }
+    }
+}
+
+fn choose_for_leecher(
+    swarm: View<'_>,
+    asker: &Asker,
+    (ration, rules): (&Ration, &Rules),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) -> bool {
+    let seeders = Candidates::of(swarm, asker, Part::Seeders, out);
+    if seeders.len() <= ration.floor {
+        random::choose(swarm, asker, chance, out);
+        return false;
+    }
+    let tier = asker.role.grade;
+    let lots = Lots::of(swarm.keyed, asker.place, asker.key.source());
+    // Whoever asks again too soon gets the same list.
+    let mut rng = lots.chance(asker.turn);
+    let chance = &mut Chance { rng: &mut rng, scratch: chance.scratch };
+    let share = ration.share(tier, asker.stay_secs, rules);
+    let is_contested = share < ALL && swarm.has_leecher_above(tier);
+    let released = if is_contested { released(asker.turn) } else { ALL };
+    let rule = Seeders { asker, lots, share, released, held_back: Cell::new(false) };
+
+    let others = Candidates::of(swarm, asker, Part::Others, out);
+    let want = asker.want.min(out.room());
+    let lim = want.saturating_sub(others.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
+    if seeders.len() <= SCANNED_MAX {
+        draw_all(&seeders, lim, (&rule, ration.floor), chance, out);
+    } else {
+        draw_sample(&seeders, lim, (&rule, ration.floor), chance, out);
+    }
+    let rest = want.saturating_sub(out.len());
+    let rule_of_leechers = Leechers::of(swarm, asker, ration, lots);
+    random::take(&others, rest, &rule_of_leechers, chance, out);
+    if out.len() == 0 {
+        super::give_anybody(swarm, asker, chance, out);
+    }
+    rule.held_back.get()
+}
+
+/// Looks at all seeders, and draws among those that are open.
+fn draw_all(
+    seeders: &Candidates<'_>,
+    lim: usize,
+    (rule, floor): (&Seeders<'_>, usize),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) {
+    let (order, rng) = (chance.scratch.order(), &mut *chance.rng);
+    let mut nearest = Nearest::default();
+    let mut open = 0;
+    for number in (0..).take(seeders.len()) {
+        match seeders.judge(number, rule) {
+            Verdict::Open => {
+                order[open] = number;
+                open += 1;
+            }
+            Verdict::Closed(lot) => nearest.note(lot, number),
+            Verdict::Never => {}
+        }
+    }
+    for number in nearest.first(floor.saturating_sub(open)) {
+        order[open] = number;
+        open += 1;
+    }
+    for head in 0..lim.min(open) {
+        order.swap(head, rng.usize(head..open));
+        seeders.give(order[head], out);
+    }
+}
+
+/// Draws some of very many seeders, and hands out the open ones.
+fn draw_sample(
+    seeders: &Candidates<'_>,
+    lim: usize,
+    (rule, floor): (&Seeders<'_>, usize),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) {
+    let start = chance.rng.usize(..seeders.len());
+    let mut drawing = Drawing { candidates: seeders, judge: rule, out };
+    random::draw_within(SAMPLE, (seeders.len(), lim), chance, &mut drawing);
+    let missing = floor.min(lim).saturating_sub(out.len());
+    if missing > 0 {
+        // Those that are closed, since an open one may be in the list already.
+        let mut nearest = Nearest::default();
+        for number in (start..start + NEAREST_MAX.min(seeders.len())).map(|number| number % seeders.len()) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            if let Verdict::Closed(lot) = seeders.judge(number, rule) {
+                nearest.note(lot, number);
+            }
+        }
+        for number in nearest.first(missing) {
+            seeders.give(number, out);
+        }
+    }
+}
+
+fn choose_for_seeder(
+    swarm: View<'_>,
+    asker: &Asker,
+    (ration, rules): (&Ration, &Rules),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) -> bool {
+    let leechers = Candidates::of(swarm, asker, Part::Others, out);
+    let top = swarm.top_tier_of_leechers();
+    let rule = Introductions { swarm, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
+    random::take(&leechers, asker.want, &rule, chance, out);
+    false
+}
+
+/// Which seeders a leecher may know.
+struct Seeders<'a> {
+    asker: &'a Asker,
+    lots: Lots,
+    /// Of those that are busy.
+    share: u32,
+    /// Of those that have room.
+    released: u32,
+    held_back: Cell<bool>,
+}
+
+impl Judge for Seeders<'_> {
+    #[inline]
+    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
+        let record = &list.records()[at];
+        let state = record.state();
+        if !may_connect(self.asker, state) {
+            return Verdict::Never;
+        }
+        let share = match state.grade() {
+            0 => self.released,
+            grade if grade > self.asker.role.grade => self.share,
+            _ => ALL,
+        };
+        if share == ALL {
+            return Verdict::Open;
+        }
+        let lot = self.lots.lot(record);
+        if is_open(lot, share) {
+            return Verdict::Open;
+        }
+        self.held_back.set(true);
+        Verdict::Closed(lot)
+    }
+}
+
+/// Which leechers a leecher may know: all of them, unless a preset rations them too. The same two know each other whoever
+/// of them announces.
+struct Leechers<'a> {
+    asker: &'a Asker,
+    swarm: View<'a>,
+    lots: Lots,
+    /// Of the leechers above each tier, those that one of that tier may know.
+    shares: [u32; Tier::COUNT],
+}
+
+/// Tiers whose leechers are rationed among leechers, where a preset does so.
+const LOW_TIERS: u8 = 2;
+
+impl<'a> Leechers<'a> {
+    fn of(swarm: View<'a>, asker: &'a Asker, ration: &Ration, lots: Lots) -> Self {
+        let mut shares = [ALL; Tier::COUNT];
+        if let Some(known) = ration.leechers {
+            let tiers = swarm.leechers_by_tier();
+            for (low, share) in shares.iter_mut().enumerate().take(usize::from(LOW_TIERS)) {
+                let above: u32 = tiers[low + 1..].iter().sum();
+                if above > known {
+                    *share =
+                        u32::try_from(u64::from(ALL) * u64::from(known) / u64::from(above)).unwrap_or(ALL);
+                }
+            }
+        }
+        Self { asker, swarm, lots, shares }
+    }
+}
+
+impl Judge for Leechers<'_> {
+    #[inline]
+    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
+        let record = &list.records()[at];
+        let (state, own) = (record.state(), self.asker.role.grade);
+        if !may_connect(self.asker, state) {
+            return Verdict::Never;
+        }
+        let other = state.grade();
+        let (low, share) = (own.min(other), self.shares[usize::from(own.min(other))]);
+        if state.kind() != Kind::Leecher || own == other || low >= LOW_TIERS || share == ALL {
+            return Verdict::Open;
+        }
+        let lot = if own < other {
+            self.lots.lot(record)
+        } else {
+            let lots = Lots::of(self.swarm.keyed, self.asker.place, &R::source(&record.key()));
+            lots.lot_of_bits(self.asker.key.bits())
+        };
+        if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
+    }
+}
+
+/// Which leechers a seeder may know: those that may know it.
+struct Introductions<'a> {
+    swarm: View<'a>,
+    asker: &'a Asker,
+    ration: &'a Ration,
+    rules: &'a Rules,
+    /// Of the leechers here.
+    top: u8,
+    /// Of leechers that somebody is above, as many more may be told to a seeder with room.
+    released: Cell<u32>,
+}
+
+impl Judge for Introductions<'_> {
+    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
+        let record = &list.records()[at];
+        let state = record.state();
+        if !may_connect(self.asker, state) {
+            return Verdict::Never;
+        }
+        let (tier, grade) = (state.grade(), self.asker.role.grade);
+        if state.kind() != Kind::Leecher {
+            return Verdict::Open;
+        }
+        let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
+        let share = self.ration.share(tier, stay_secs, self.rules);
+        if share == ALL || (grade > 0 && grade <= tier) || (grade == 0 && tier >= self.top) {
+            return Verdict::Open;
+        }
+        if grade == 0 {
+            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::Closed(0) };
+            self.released.set(left);
+            return Verdict::Open;
+        }
+        let lots = Lots::of(self.swarm.keyed, self.asker.place, &R::source(&record.key()));
+        let lot = lots.lot_of_bits(self.asker.key.bits());
+        if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
+    }
+}
+
+/// The closed ones that would be opened first.
+#[derive(Default)]
+struct Nearest {
+    /// Ascending.
+    lots: [(u32, u32); Self::MAX],
+    len: usize,
+}
+
+impl Nearest {
+    /// No floor is higher.
+    const MAX: usize = 4;
+
+    fn note(&mut self, lot: u32, number: u32) {
+        let at = self.lots[..self.len].partition_point(|(other, _)| *other <= lot);
+        if at == Self::MAX {
+            return;
+        }
+        self.len = (self.len + 1).min(Self::MAX);
+        self.lots[at..self.len].rotate_right(1);
+        self.lots[at] = (lot, number);
+    }
+
+    fn first(&self, count: usize) -> impl Iterator<Item = u32> {
+        self.lots[..self.len].iter().take(count).map(|(_, number)| *number)
+    }
+}
+
+impl Ration {
+    /// The share of busy seeders that a leecher of a tier may know after `stay_secs`.
+    fn share(&self, tier: u8, stay_secs: u32, rules: &Rules) -> u32 {
+        let step = (stay_secs / rules.ration_step_secs) as usize;
+        self.shares[usize::from(tier).min(Tier::COUNT - 1)][step.min(STEPS - 1)]
+    }
+}
+
+/// The share of seeders with room that is open at an announce.
+fn released(turn: u16) -> u32 {
+    let quarters = u32::from(turn) + 1;
+    if quarters >= RELEASED_AFTER { ALL } else { ALL / RELEASED_AFTER * quarters }
+}
+
+/// Shares of each tier, in percent at first, that grow by `growth_percent` / 100 in each step.
+#[expect(clippy::cast_possible_truncation, reason = "it is below ALL")]
+const fn shares(first_percent: [u32; Tier::COUNT], growth_percent: u64) -> [[u32; STEPS]; Tier::COUNT] {
+    let mut shares = [[ALL; STEPS]; Tier::COUNT];
+    let mut tier = 0;
+    while tier < Tier::COUNT {
+        let mut share = ALL as u64 * first_percent[tier] as u64 / 100;
+        let mut step = 0;
+        while step < STEPS - 1 {
+            shares[tier][step] = if share < ALL as u64 { share as u32 } else { ALL };
+            share = share * growth_percent / 100;
+            step += 1;
+        }
+        tier += 1;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_grow_until_everything_is_open() {
+        for ration in [&DEFAULT, &AGGRESSIVE, &MILD] {
+            assert!(ration.floor <= Nearest::MAX);
+            for (tier, shares) in ration.shares.iter().enumerate() {
+                assert!(shares.is_sorted() && shares[STEPS - 1] == ALL);
+                assert!(
+                    tier == 0 || shares.iter().zip(&ration.shares[tier - 1]).all(|(high, low)| high >= low)
+                );
+            }
+            assert_eq!(ration.shares[3], [ALL; STEPS], "the top waits for nothing");
+        }
+        // 8 %, and 1.05 times as much after ten minutes; everything after 52 steps (1.05^52 = 12.6).
+        let rules = Rules::default();
+        let percent = |secs| f64::from(DEFAULT.share(0, secs, &rules)) / f64::from(ALL) * 100.0;
+        assert!((percent(599) - 8.0).abs() < 0.01 && (percent(600) - 8.4).abs() < 0.01);
+        assert!(percent(51 * 600) < 100.0 && DEFAULT.share(0, 52 * 600, &rules) == ALL);
+    }
+
+    #[test]
+    fn the_nearest_are_those_with_the_smallest_lots() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut lots: Vec<u32> = (0..50).map(|_| rng.u32(..)).collect();
+        let mut nearest = Nearest::default();
+        lots.iter().zip(0..).for_each(|(lot, number)| nearest.note(*lot, number));
+        let found: Vec<_> = nearest.first(3).map(|number| lots[number as usize]).collect();
+        lots.sort_unstable();
+        assert_eq!(found, lots[..3]);
+    }
+}

@@ -1,0 +1,274 @@
+//! Whose uplink is exhausted: from what identities report to have sent, over all their torrents.
+//!
+//! An uplink is busy while it sends at nearly the best rate that was ever seen of it. One that seeds several torrents
+//! announces them at different times, so that what each announce reports is laid out over the time it speaks of, in bins
+//! of half an interval; a bin is judged when all torrents have spoken of it, and not before. An uplink becomes busy at
+//! once, and has room again only when it had room for two intervals: an introduction cannot be taken back.
+//!
+//! Known weakness: the best rate is a guess. Of somebody whose uplink was never exhausted it is too low, and the uplink
+//! seems busy when it is not. What is reported can be made up; it earns nothing here but to be rationed.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::equilibrium::rbs::Ration;
+use crate::rules::Rules;
+use crate::shard::Place;
+use crate::time::Time;
+
+/// Uplinks of identities; shared by all shards. Nothing but numbered slots grows, and each to a fixed size.
+pub struct Uplinks {
+    /// Slot n is in part n modulo their number.
+    parts: Box<[Mutex<Slots>]>,
+}
+
+type Slots = Vec<Option<Box<Uplink>>>;
+
+/// Slots that can be told apart; higher numbers share theirs with lower ones.
+pub const SLOTS: u32 = 1 << 20;
+
+const PARTS: usize = 64;
+
+/// What one announce says of its sender's uplink.
+pub(crate) struct Sample {
+    pub(crate) place: Place,
+    /// The announce before this one, and what was sent since.
+    pub(crate) sent: Option<(Time, u64)>,
+    pub(crate) now: Time,
+    /// If it seeds: the highest tier that wants something of it here.
+    pub(crate) wanted_by: u8,
+}
+
+impl Default for Uplinks {
+    fn default() -> Self {
+        Self { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Uplinks {
+    /// Takes up what an announce says. Answers whom the uplink has no room for: tiers below the one that is answered.
+    pub(crate) fn judge(&self, slot: u32, sample: &Sample, ration: &Ration, rules: &Rules) -> u8 {
+        let slot = (slot % SLOTS) as usize;
+        let mut part = self.parts[slot % PARTS].lock().unwrap_or_else(PoisonError::into_inner);
+        if part.len() <= slot / PARTS {
+            part.resize_with(slot / PARTS + 1, || None);
+        }
+        let uplink = part[slot / PARTS].get_or_insert_with(|| Box::new(Uplink::new(sample.now, rules)));
+        uplink.judge(sample, ration, rules)
+    }
+
+    /// The identity takes no part in a swarm any more.
+    pub(crate) fn leave(&self, slot: u32, place: Place) {
+        let slot = (slot % SLOTS) as usize;
+        let mut part = self.parts[slot % PARTS].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(uplink)) = part.get_mut(slot / PARTS) {
+            uplink.torrents.retain(|torrent| torrent.place != place);
+        }
+    }
+}
+
+/// Bins of an uplink: four intervals.
+const BINS: u32 = 8;
+/// Torrents of an identity that are remembered apart; of more, those that announced last. Everybody's bytes count.
+const TORRENTS_MAX: usize = 64;
+/// Bins that must have been judged before an uplink can be called busy.
+const EVIDENCE: u8 = 3;
+/// Bins with room in a row after which it has room: two intervals.
+const ROOMY_BINS: u8 = 4;
+/// The best rate counts half after this time: people move, and contracts change.
+const BEST_HALVES_SECS: f32 = 7.0 * 86_400.0;
+
+struct Uplink {
+    bin_secs: u32,
+    /// Number of the first bin that is not judged yet, and those from there on.
+    next: u32,
+    bins: [Bin; BINS as usize],
+    torrents: Vec<Torrent>,
+    /// Best bytes per second.
+    best: f32,
+    /// Share of the best, averaged over two bins.
+    share: f32,
+    evidence: u8,
+    roomy_bins: u8,
+    is_busy: bool,
+}
+
+/// What was sent in a stretch of time, and which part of it is known.
+#[derive(Clone, Copy, Default)]
+struct Bin {
+    bytes: f32,
+    from: u32,
+    to: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Torrent {
+    place: Place,
+    last: Time,
+    wanted_by: u8,
+}
+
+impl Uplink {
+    fn new(now: Time, rules: &Rules) -> Self {
+        let bin_secs = (rules.interval_secs / 2).max(1);
+        Self {
+            bin_secs,
+            next: now.0 / bin_secs,
+            bins: [Bin::default(); BINS as usize],
+            torrents: Vec::new(),
+            best: 0.0,
+            share: 0.0,
+            evidence: 0,
+            roomy_bins: 0,
+            is_busy: false,
+        }
+    }
+
+    fn judge(&mut self, sample: &Sample, ration: &Ration, rules: &Rules) -> u8 {
+        if self.bin_secs != (rules.interval_secs / 2).max(1) {
+            *self = Self::new(sample.now, rules);
+        }
+        if let Some((from, bytes)) = sample.sent {
+            self.lay_out(from, sample.now, bytes);
+        }
+        self.note_torrent(sample);
+        let told = self.torrents.iter().map(|torrent| torrent.last.0).min().unwrap_or_default();
+        // Whoever is silent holds nothing up for longer than there are bins.
+        let now = sample.now.0 / self.bin_secs;
+        let complete = (told / self.bin_secs).max((now + 1).saturating_sub(BINS));
+        for _ in self.next..complete.min(self.next.saturating_add(BINS)) {
+            let bin = std::mem::take(&mut self.bins[0]);
+            self.bins.rotate_left(1);
+            self.weigh(bin, ration);
+        }
+        self.next = self.next.max(complete);
+        let wanted_by = self.torrents.iter().map(|torrent| torrent.wanted_by).max();
+        if self.is_busy { wanted_by.unwrap_or_default() } else { 0 }
+    }
+
+    /// Spreads what was sent over the time in which it was.
+    fn lay_out(&mut self, from: Time, to: Time, bytes: u64) {
+        let secs = to.0.saturating_sub(from.0);
+        if secs == 0 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 24 bits")]
+        let rate = bytes as f32 / secs as f32;
+        for (number, bin) in (self.next..).zip(&mut self.bins) {
+            let start = number.saturating_mul(self.bin_secs);
+            let end = start.saturating_add(self.bin_secs);
+            let (from, to) = (from.0.max(start), to.0.min(end));
+            if from >= to {
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a bin has less than 2^24 seconds")]
+            let secs = (to - from) as f32;
+            bin.bytes += rate * secs;
+            (bin.from, bin.to) = if bin.to == 0 { (from, to) } else { (bin.from.min(from), bin.to.max(to)) };
+        }
+    }
+
+    fn note_torrent(&mut self, sample: &Sample) {
+        let Sample { place, now, wanted_by, .. } = *sample;
+        let patience_secs = self.bin_secs * 4;
+        self.torrents.retain(|torrent| {
+            torrent.place != place && now.0.saturating_sub(torrent.last.0) <= patience_secs
+        });
+        if self.torrents.len() == TORRENTS_MAX {
+            self.torrents.remove(0);
+        }
+        self.torrents.push(Torrent { place, last: now, wanted_by });
+    }
+
+    /// Takes up a bin that is complete.
+    fn weigh(&mut self, bin: Bin, ration: &Ration) {
+        let secs = bin.to - bin.from;
+        #[expect(clippy::cast_precision_loss, reason = "a bin has less than 2^24 seconds")]
+        let (known, whole) = (secs as f32, self.bin_secs as f32);
+        if known < whole / 3.0 {
+            return;
+        }
+        let rate = bin.bytes / known;
+        self.best = rate.max(self.best * (-whole / BEST_HALVES_SECS).exp2());
+        let share = if self.best > 0.0 { rate / self.best } else { 0.0 };
+        self.share = if self.evidence == 0 { share } else { (self.share + share) / 2.0 };
+        self.evidence = self.evidence.saturating_add(1);
+        let percent = self.share * 100.0;
+        if percent >= f32::from(ration.busy_percent) && self.evidence >= EVIDENCE {
+            self.is_busy = true;
+            self.roomy_bins = 0;
+        } else if percent < f32::from(ration.idle_percent) {
+            self.roomy_bins = self.roomy_bins.saturating_add(1);
+            self.is_busy &= self.roomy_bins < ROOMY_BINS;
+        } else {
+            self.roomy_bins = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::equilibrium::rbs::Preset;
+    use crate::keyed::Keyed;
+    use evenkeel_wire::InfoHash;
+
+    const MIB: u64 = 1 << 20;
+
+    fn place(number: u8) -> Place {
+        Place::of(&Keyed::new([1, 2]), &InfoHash([number; 20]))
+    }
+
+    /// Announces of one identity, every half hour for each torrent, each `rates[n]` bytes a second; answers the last
+    /// judgement of each half hour.
+    fn judgements(hours: &[&[u64]]) -> Vec<u8> {
+        let (uplinks, rules) = (Uplinks::default(), Rules::default());
+        let mut answers = Vec::new();
+        let mut now = 3600;
+        for rates in hours {
+            let mut answer = 0;
+            for (number, rate) in (0..).zip(*rates) {
+                let at = Time(now + u32::from(number) * 200);
+                let sent = Some((Time(at.0 - 1800), rate * 1800));
+                let sample = Sample { place: place(number), sent, now: at, wanted_by: 2 };
+                answer = uplinks.judge(7, &sample, Preset::Default.ration(), &rules);
+            }
+            answers.push(answer);
+            now += 1800;
+        }
+        answers
+    }
+
+    #[test]
+    fn an_uplink_is_busy_at_its_best_and_roomy_two_intervals_after() {
+        let (busy, roomy): (&[u64], &[u64]) = (&[MIB], &[MIB / 2]);
+        let answers = judgements(&[busy, busy, busy, busy, roomy, roomy, roomy, roomy, roomy, busy]);
+        assert_eq!(answers[3], 2, "wanted by tier 2: the tiers below it are rationed");
+        assert_eq!(answers[4..6], [2, 2], "not yet");
+        assert_eq!(answers[7..9], [0, 0]);
+    }
+
+    #[test]
+    fn torrents_share_an_uplink() {
+        // Alone, then shared by two, then three: always exhausted, whatever each of them has of it.
+        let (one, two, three): (&[u64], &[u64], &[u64]) =
+            (&[6 * MIB], &[3 * MIB, 3 * MIB], &[2 * MIB, 2 * MIB, 2 * MIB]);
+        let answers = judgements(&[one, one, one, one, two, two, two, three, three, three, three, three]);
+        assert!(answers[3..].iter().all(|answer| *answer == 2), "{answers:?}");
+    }
+
+    #[test]
+    fn what_is_not_known_has_room() {
+        let answers = judgements(&[&[MIB]]);
+        assert_eq!(answers, [0]);
+        let (uplinks, rules) = (Uplinks::default(), Rules::default());
+        for now in [0, 0, u32::MAX, 5, u32::MAX] {
+            let sample = Sample {
+                place: place(1),
+                sent: Some((Time(now / 2), u64::MAX)),
+                now: Time(now),
+                wanted_by: 3,
+            };
+            uplinks.judge(u32::MAX, &sample, Preset::Default.ration(), &rules);
+        }
+    }
+}
