@@ -1,7 +1,7 @@
 //! The core from outside, through the door that the program uses.
 //!
 //! `scripts` runs the readable scripts of `tests/scripts`; `model` compares a shard with a naive model under
-//! random operations; `uniform` judges the draws; `corpus` replays what the fuzzers found interesting. `instructions`
+//! random operations; `uniform` judges the draws, `guarantees` what policies promise; `corpus` replays what the fuzzers found interesting. `instructions`
 //! judges how counts are compared with their baseline.
 
 #![allow(
@@ -13,6 +13,7 @@
 
 mod corpus;
 mod fuzz;
+mod guarantees;
 mod instructions;
 mod model;
 mod rig;

@@ -3,10 +3,20 @@
 //! Operations come from bytes, four each, so that random tests and the fuzzer drive the same thing. 256 clients
 //! have one IPv4 and one IPv6 endpoint and two WebSockets each; eight share an address; the last 32 are local.
 
-use evenkeel_core::{Moved, PeerKey, Reason, Scope, SocketId, Time, WebKey};
+use evenkeel_core::{Identity, Moved, PeerKey, Policy, Reason, Scope, SocketId, Tier, Time, WebKey};
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, PeerId, Stats};
 
 use crate::rig::{Families, Rig, Told, ask};
+
+/// Clients are of all tiers, and one in sixteen cannot be dialled.
+fn identity(client: u8) -> Identity {
+    Identity {
+        slot: Some(u32::from(client)),
+        tier: Tier::new(client % 4).unwrap(),
+        is_unconnectable: client % 16 == 5,
+        ..Identity::default()
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -54,6 +64,7 @@ pub(crate) fn run(data: &[u8]) {
             model.rig.rules.peers_per_address_and_swarm_max = 1 + u32::from(*address_limit % 8);
         }
         model.rig.rules.keep_reports = *address_limit % 2 == 0;
+        model.rig.rules.policy = Policy::ALL[usize::from(*swarm_limit / 4) % Policy::ALL.len()].1;
     }
     for operation in data.as_chunks::<4>().0 {
         model.operate(*operation);
@@ -149,6 +160,7 @@ impl Model {
         let source_count = self.count_source(torrent, key);
         let len = self.records.iter().filter(|record| record.torrent == torrent).count();
 
+        self.rig.identity = identity(client);
         let (outcome, peers) = self.rig.announce(key, 1, &ask, families);
         let moved = own.map(|own| self.records[own].moved(uploaded, downloaded));
         let moved = moved.filter(|_| self.rig.rules.keep_reports).unwrap_or_default();
@@ -173,7 +185,7 @@ impl Model {
         // Who was evicted is not handed out, and is nobody's twin.
         let eligible = self.eligible(torrent, (client, key), kind, families);
         let room = if families == Families::V6 { 66 } else { 200 };
-        self.check_peers(&peers, &eligible, ask.numwant.unwrap_or(50).min(room));
+        self.check_peers(&peers, &eligible, kind, ask.numwant.unwrap_or(50).min(room));
         if is_limited {
             return;
         }
@@ -213,30 +225,39 @@ impl Model {
         families: Families,
     ) -> Vec<Told> {
         let scope = Scope::of(&source(key));
-        self.records
-            .iter()
-            .filter(|record| record.torrent == torrent && record.client != client)
-            .filter(|record| kind != Kind::Seeder || record.kind != Kind::Seeder)
-            .filter_map(|record| match (record.key, families) {
-                (PeerKey::Web(key), Families::Web) => Some(Told::Introduce(key.socket)),
-                (PeerKey::Dialled(Endpoint::V4(_)), Families::V6 | Families::Web)
-                | (PeerKey::Dialled(Endpoint::V6(_)), Families::V4 | Families::Web)
-                | (PeerKey::Web(_), _) => None,
-                (PeerKey::Dialled(endpoint), _) => {
-                    scope.may_learn(Scope::of(&endpoint)).then_some(Told::Dial(endpoint))
-                }
-            })
-            .collect()
+        let told = |record: &Record| match (record.key, families) {
+            (PeerKey::Web(key), Families::Web) => Some(Told::Introduce(key.socket)),
+            (PeerKey::Dialled(Endpoint::V4(_)), Families::V6 | Families::Web)
+            | (PeerKey::Dialled(Endpoint::V6(_)), Families::V4 | Families::Web)
+            | (PeerKey::Web(_), _) => None,
+            (PeerKey::Dialled(endpoint), _) => {
+                scope.may_learn(Scope::of(&endpoint)).then_some(Told::Dial(endpoint))
+            }
+        };
+        let others =
+            self.records.iter().filter(|record| record.torrent == torrent && record.client != client);
+        let others = others.filter(|record| kind != Kind::Seeder || record.kind != Kind::Seeder);
+        let may_meet = |record: &&Record| {
+            !identity(client).is_unconnectable || !identity(record.client).is_unconnectable
+        };
+        let met: Vec<Told> = others.clone().filter(may_meet).filter_map(told).collect();
+        // Rather somebody whom it cannot reach than nobody.
+        if met.is_empty() { others.filter_map(told).collect() } else { met }
     }
 
-    fn check_peers(&self, peers: &[Told], eligible: &[Told], want: u32) {
+    fn check_peers(&self, peers: &[Told], eligible: &[Told], kind: Kind, want: u32) {
         let mut seen = Vec::new();
         for peer in peers {
             assert!(eligible.contains(peer), "{peer:?} is not to be handed out");
             assert!(!seen.contains(peer), "{peer:?} twice");
             seen.push(*peer);
         }
-        assert_eq!(peers.len(), eligible.len().min(want as usize));
+        let most = eligible.len().min(want as usize);
+        match self.rig.rules.policy {
+            Policy::Random => assert_eq!(peers.len(), most),
+            Policy::Rbs(_) if kind == Kind::Leecher && most > 0 => assert!((1..=most).contains(&peers.len())),
+            _ => assert!(peers.len() <= most),
+        }
     }
 
     fn note_eviction(&mut self, torrent: u8) {
