@@ -96,10 +96,13 @@ impl Shard {
         let met = Met { at, known, mark };
         let report = self.report(&met, ask, cx);
         let role = self.role(&met, report, (caller, ask), cx);
-        let asker = asker(caller, (known, role, report), ask, cx);
+        let asker = self.asker(caller, (known, role, report), ask, cx);
         // Before the caller is recorded, and without its old record: nobody is handed themselves.
         let mut chance = Chance { rng: &mut *cx.rng, scratch: &mut *cx.scratch };
         let again = equilibrium::choose(self.swarm(at), &asker, cx.rules, &mut chance, out);
+        if again.is_some() && reason == Reason::Announced {
+            reason = Reason::AnnouncedRationed;
+        }
 
         let completes = self.completes(at, ask, &asker);
         let id = cx.rules.keep_peer_ids.then_some(ask.peer_id);
@@ -173,6 +176,28 @@ impl Shard {
         Role { kind, grade, is_unconnectable: identity.is_unconnectable }
     }
 
+    /// The caller, as far as it matters for what it is given.
+    fn asker(
+        &self,
+        caller: &Caller,
+        (known, role, report): (Known, Role, Option<Report>),
+        ask: &Announce,
+        cx: &Cx<'_>,
+    ) -> Asker {
+        let rules = cx.rules;
+        Asker {
+            key: caller.key,
+            lottery: self.keys.lottery,
+            known,
+            role,
+            identity: caller.identity,
+            want: ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize,
+            now: cx.now,
+            stay_secs: report.map_or(0, |report| report.stay_secs(cx.now)),
+            turn: report.map_or(0, |report| report.turn()),
+        }
+    }
+
     /// `stopped`: removes the caller's record, if there is one. Answers what the caller has moved since the last time.
     fn forget(&mut self, at: usize, known: Known, (ask, mark): (&Announce, Mark), cx: &Cx<'_>) -> Moved {
         let Some(own) = known.own else { return Moved::default() };
@@ -244,26 +269,6 @@ fn kind(ask: &Announce) -> Kind {
         (Some(0), _) => Kind::Seeder,
         (_, Event::Paused) => Kind::Partial,
         _ => Kind::Leecher,
-    }
-}
-
-fn asker(
-    caller: &Caller,
-    (known, role, report): (Known, Role, Option<Report>),
-    ask: &Announce,
-    cx: &Cx<'_>,
-) -> Asker {
-    let rules = cx.rules;
-    Asker {
-        key: caller.key,
-        place: caller.place,
-        known,
-        role,
-        identity: caller.identity,
-        want: ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize,
-        now: cx.now,
-        stay_secs: report.map_or(0, |report| report.stay_secs(cx.now)),
-        turn: report.map_or(0, |report| report.turn()),
     }
 }
 

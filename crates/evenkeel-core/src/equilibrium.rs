@@ -16,13 +16,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::identity::{Identity, Tier};
+use crate::keyed::Keyed;
 use crate::rules::Rules;
-use crate::shard::Place;
-use crate::swarm::{Kind, Known, PeerKey, Role, State, View};
+use crate::swarm::{Kind, Known, PeerKey, Record, Role, State, View};
 use crate::time::Time;
 use candidates::{Candidates, Everybody, Part};
 use handout::Handout;
 use list_size::Formula;
+use lottery::Lots;
 use random::Scratch;
 use rbs::Preset;
 use tier_backoff::Form;
@@ -83,10 +84,10 @@ impl fmt::Display for Policy {
 }
 
 /// The caller, as far as it matters for what it is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Asker {
     pub(crate) key: PeerKey,
-    pub(crate) place: Place,
+    pub(crate) lottery: Keyed,
     pub(crate) known: Known,
     pub(crate) role: Role,
     pub(crate) identity: Identity,
@@ -99,6 +100,11 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
+    /// The lots of one of the others.
+    fn lots_of<R: Record>(&self, swarm: View<'_>, other: &R) -> Lots {
+        Lots::of(&self.lottery, &swarm.swarm.info_hash, &R::source(&other.key()))
+    }
+
     fn part(&self) -> Part {
         if self.role.kind == Kind::Seeder { Part::Others } else { Part::All }
     }

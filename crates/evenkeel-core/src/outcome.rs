@@ -30,6 +30,8 @@ pub enum Reason {
     Announced,
     /// A peer was recorded after the least recently announced one of its swarm made room.
     AnnouncedAfterEviction,
+    /// A peer was recorded, or refreshed, and some peers were held back from it.
+    AnnouncedRationed,
     /// A peer was answered but not recorded: its address has too many in this swarm.
     NotListedSwarmLimit,
     /// A peer was answered but not recorded: its address has too many in all.
@@ -56,9 +58,10 @@ pub enum Reason {
     ConnectionId,
 }
 
-const PLAIN: [Reason; 12] = [
+const PLAIN: [Reason; 13] = [
     Reason::Announced,
     Reason::AnnouncedAfterEviction,
+    Reason::AnnouncedRationed,
     Reason::NotListedSwarmLimit,
     Reason::NotListedAddressLimit,
     Reason::Stopped,
@@ -98,16 +101,17 @@ impl Reason {
             Self::Head(error) => PLAIN.len() + Failure::ALL.len() + error as usize,
             Self::Announced => 0,
             Self::AnnouncedAfterEviction => 1,
-            Self::NotListedSwarmLimit => 2,
-            Self::NotListedAddressLimit => 3,
-            Self::Stopped => 4,
-            Self::Scraped => 5,
-            Self::Connected => 6,
-            Self::Answered => 7,
-            Self::AnsweredStranger => 8,
-            Self::Page => 9,
-            Self::Garbage => 10,
-            Self::ConnectionId => 11,
+            Self::AnnouncedRationed => 2,
+            Self::NotListedSwarmLimit => 3,
+            Self::NotListedAddressLimit => 4,
+            Self::Stopped => 5,
+            Self::Scraped => 6,
+            Self::Connected => 7,
+            Self::Answered => 8,
+            Self::AnsweredStranger => 9,
+            Self::Page => 10,
+            Self::Garbage => 11,
+            Self::ConnectionId => 12,
         }
     }
 
@@ -116,6 +120,7 @@ impl Reason {
         match self {
             Self::Announced => "announced",
             Self::AnnouncedAfterEviction => "announced_after_eviction",
+            Self::AnnouncedRationed => "announced_rationed",
             Self::NotListedSwarmLimit => "not_listed_swarm_limit",
             Self::NotListedAddressLimit => "not_listed_address_limit",
             Self::Stopped => "stopped",

@@ -81,7 +81,8 @@ pub struct Rules {
     pub peers_max: u32,
     /// Whether the ids of peers are kept for dictionary answers: 20 bytes for each peer.
     pub keep_peer_ids: bool,
-    /// Whether what peers report is kept beside them: 24 bytes for each peer. To change it takes a new store, all of whose
+    /// Whether what peers report is kept beside them: 24 bytes for each peer. A policy that needs it
+    /// ([`Policy::needs_reports`]) gives peers at random without it. To change it takes a new store, all of whose
     /// records have the same beside them.
     pub keep_reports: bool,
     /// How peers are chosen, where nothing else is said.
@@ -99,12 +100,6 @@ impl Rules {
     /// WebTorrent peers too, whose socket may well outlive their interest.
     pub fn peer_ttl_secs(&self) -> u32 {
         2 * self.interval_secs.max(self.webtorrent_interval_secs) + 300
-    }
-
-    /// Whether a policy needs `keep_reports`; without it, whoever has such a policy is given peers at random.
-    pub fn needs_reports(&self) -> bool {
-        let policies = self.policies.iter().map(|(_, policy)| *policy);
-        policies.chain([self.policy]).any(Policy::needs_reports)
     }
 
     /// How peers are chosen for a caller: as for its torrent, else as for its class, else as for everybody.

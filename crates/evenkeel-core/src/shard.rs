@@ -23,6 +23,8 @@ pub struct Keys {
     pub peer: Keyed,
     /// Of peer id and `key`: fingerprints of clients.
     pub twin: Keyed,
+    /// Of lots that decide who may know whom: the same after a restart, and on every node of one tracker.
+    pub lottery: Keyed,
 }
 
 /// Where a swarm is: its info hash, hashed once for shard and bucket.
@@ -39,10 +41,6 @@ impl Keys {
 impl Place {
     pub(crate) fn of(keyed: &Keyed, info_hash: &InfoHash) -> Self {
         Self(keyed.hash(&info_hash.0))
-    }
-
-    pub(crate) fn bits(self) -> u64 {
-        self.0
     }
 
     /// Number of the shard. Middle bits: the index takes its bucket from the low ones and its tag from the

@@ -135,7 +135,7 @@ impl From<Endpoint> for PeerKey {
 
 impl PeerKey {
     /// The address that limits per address hold for.
-    pub(crate) fn source(&self) -> &Endpoint {
+    pub fn source(&self) -> &Endpoint {
         match self {
             Self::Dialled(endpoint) => endpoint,
             Self::Web(key) => &key.source,

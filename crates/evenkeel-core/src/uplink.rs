@@ -10,9 +10,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::addresses::source;
 use crate::equilibrium::rbs::Ration;
+use crate::keyed::Keyed;
 use crate::rules::Rules;
 use crate::shard::Place;
+use crate::swarm::PeerKey;
 use crate::time::Time;
 
 /// Uplinks of identities; shared by all shards. Nothing but numbered slots grows, and each to a fixed size.
@@ -45,6 +48,13 @@ impl Default for Uplinks {
 }
 
 impl Uplinks {
+    /// The slot of somebody who is known by address alone (IPv4 address, IPv6 /64). Two share one by chance: one in a
+    /// million.
+    pub fn slot(keyed: &Keyed, key: &PeerKey) -> u32 {
+        let hash = keyed.hash(source(key.source()));
+        u32::try_from(hash % u64::from(SLOTS)).unwrap_or_default()
+    }
+
     /// Takes up what an announce says. Answers whom the uplink has no room for: tiers below the one that is answered.
     pub(crate) fn judge(&self, slot: u32, sample: &Sample, ration: &Ration, rules: &Rules) -> u8 {
         let slot = (slot % SLOTS) as usize;
@@ -209,7 +219,6 @@ impl Uplink {
 mod tests {
     use super::*;
     use crate::equilibrium::rbs::Preset;
-    use crate::keyed::Keyed;
     use evenkeel_wire::InfoHash;
 
     const MIB: u64 = 1 << 20;

@@ -91,7 +91,7 @@ struct Lab {
 impl Lab {
     fn new(seed: u64) -> Self {
         let key = |number| Keyed::new([seed, number]);
-        let keys = Keys { swarm: key(1), peer: key(2), twin: key(3) };
+        let keys = Keys { swarm: key(1), peer: key(2), twin: key(3), lottery: key(5) };
         Self {
             shard: Shard::new(keys),
             keys,

@@ -125,7 +125,7 @@ fn take(node: &Node) -> Census {
     });
     let weight = if share == u64::MAX { 1.0 } else { u64::MAX as f64 / share as f64 };
     let mut census = summarise(node, &seen, weight);
-    census.reported = node.rules().keep_reports.then_some(sums);
+    census.reported = node.orders().rules.keep_reports.then_some(sums);
     if let Some(Sums { uploaded, downloaded, left, .. }) = &mut census.reported {
         [uploaded, downloaded, left].into_iter().for_each(|sum| scale(sum, weight));
     }

@@ -4,8 +4,12 @@
 
 use std::path::PathBuf;
 
-use evenkeel_core::Rules;
+use evenkeel_core::{Policy, Rules};
 use tracing::Level;
+
+use crate::classes::Classes;
+pub use crate::classes::{Class, NoClass};
+use crate::node::Orders;
 
 mod kind;
 mod load;
@@ -18,7 +22,7 @@ mod url;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
-pub use table::{Admin, Announce, Config, Limits, Log, Server, State, Tls};
+pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Server, State, Tls};
 pub use text::{example, show};
 pub use url::PublicUrl;
 
@@ -39,9 +43,21 @@ struct Flagged {
 }
 
 impl Config {
+    /// What announces are answered by.
+    pub(crate) fn orders(&self) -> Orders {
+        let rules = self.rules();
+        Orders { classes: Classes::new(self.equilibrium.networks.clone(), &rules), rules }
+    }
+
     /// What the core decides by.
     pub fn rules(&self) -> Rules {
-        let (announce, limits) = (&self.announce, &self.limits);
+        let (announce, limits, equilibrium) = (&self.announce, &self.limits, &self.equilibrium);
+        let mut policies = equilibrium.torrents.clone();
+        policies.sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        let of_classes = equilibrium.networks.iter().filter_map(|class| class.policy);
+        let of_torrents = policies.iter().map(|(_, policy)| *policy);
+        let needs_reports =
+            of_classes.chain(of_torrents).chain([equilibrium.policy]).any(Policy::needs_reports);
         Rules {
             interval_secs: announce.interval_secs,
             min_interval_secs: announce.min_interval_secs,
@@ -56,8 +72,11 @@ impl Config {
             swarms_max: limits.swarms_max,
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,
-            keep_reports: announce.keep_reports,
-            ..Rules::default()
+            keep_reports: announce.keep_reports || needs_reports,
+            policy: equilibrium.policy,
+            policies,
+            ration_step_secs: equilibrium.ration_step_secs,
+            ration_interval_secs: equilibrium.ration_interval_secs,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod args;
 mod ask;
 mod banner;
 mod census;
+mod classes;
 mod client_table;
 pub mod config;
 mod counters;

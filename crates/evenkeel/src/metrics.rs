@@ -154,7 +154,8 @@ impl Sources {
 
     /// Every limit on what strangers can grow, beside the figure that it limits.
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let rules = self.node.rules();
+        let orders = self.node.orders();
+        let rules = &orders.rules;
         gauges(
             encoder,
             &[

@@ -12,11 +12,12 @@ use arc_swap::ArcSwap;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Hint, Identity, Keyed, Keys, Moved, Outcome, PeerKey, Place,
-    Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
+    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Moved, Outcome, PeerKey, Place, Reason,
+    Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
 
+use crate::classes::Classes;
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
 
@@ -27,7 +28,7 @@ pub(crate) struct Node {
     addresses: AddressTable,
     uplinks: Uplinks,
     connection_ids: ConnectionIds,
-    rules: ArcSwap<Rules>,
+    orders: ArcSwap<Orders>,
     /// Software of the peers.
     pub clients: ClientTable,
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -60,19 +61,34 @@ pub(crate) struct Worker {
     pub counters: Arc<Counters>,
 }
 
+/// What the operator has set, as announces need it.
+#[derive(Default)]
+pub(crate) struct Orders {
+    /// What the core decides by.
+    pub rules: Rules,
+    /// Who callers are.
+    pub classes: Classes,
+}
+
 /// Secrets that the state directory keeps or the system gives.
 pub(crate) struct Secrets {
     /// Of UDP connection ids.
     pub connection_ids: [u8; 16],
+    /// Of the lots that decide who may know whom.
+    pub lottery: [u64; 2],
     /// Of the store's hashes.
     pub hashes: [[u64; 2]; 4],
 }
 
+/// Those of tests.
+#[cfg(test)]
+pub(crate) const SECRETS: Secrets = Secrets { connection_ids: [1; 16], lottery: [1, 2], hashes: [[1, 2]; 4] };
+
 impl Node {
     /// An empty tracker.
-    pub(crate) fn new(rules: Rules, secrets: &Secrets) -> Self {
+    pub(crate) fn new(orders: Orders, secrets: &Secrets) -> Self {
         let [swarm, peer, twin, addresses] = secrets.hashes.map(Keyed::new);
-        let keys = Keys { swarm, peer, twin };
+        let keys = Keys { swarm, peer, twin, lottery: Keyed::new(secrets.lottery) };
         let slot = |_| Slot {
             shard: Mutex::new(Shard::new(keys)),
             totals: Default::default(),
@@ -84,7 +100,7 @@ impl Node {
             addresses: AddressTable::new(addresses),
             uplinks: Uplinks::default(),
             connection_ids: ConnectionIds::new(&secrets.connection_ids),
-            rules: ArcSwap::from_pointee(rules),
+            orders: ArcSwap::from_pointee(orders),
             clients: ClientTable::default(),
             counters: Mutex::default(),
             started: Instant::now(),
@@ -103,14 +119,14 @@ impl Node {
         Worker { rng: fastrand::Rng::with_seed(seed), scratch: Box::default(), counters }
     }
 
-    /// The rules as they are now.
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.rules.load_full()
+    /// What is in force now.
+    pub(crate) fn orders(&self) -> Arc<Orders> {
+        self.orders.load_full()
     }
 
-    /// Puts new rules in force, for every announce from now on.
-    pub(crate) fn set_rules(&self, rules: Rules) {
-        self.rules.store(Arc::new(rules));
+    /// Puts new orders in force, for every announce from now on.
+    pub(crate) fn set_orders(&self, orders: Orders) {
+        self.orders.store(Arc::new(orders));
     }
 
     /// Counters of every thread.
@@ -136,15 +152,16 @@ impl Node {
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
         let client = self.clients.intern(&ask.peer_id);
-        let caller = Caller { key, client, place, identity: Identity::default() };
-        let rules = self.rules.load();
+        let orders = self.orders.load();
+        let Orders { rules, classes } = &**orders;
+        let caller = Caller { key, client, place, identity: classes.identity(&key, &self.keys.lottery) };
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
         let (began, recorded) = (Instant::now(), shard.recorded());
         let mut cx = Cx {
             now: self.time_at(began),
             rng: &mut worker.rng,
-            rules: &rules,
+            rules,
             addresses: &self.addresses,
             uplinks: &self.uplinks,
             store_is_full: self.is_full.load(Ordering::Relaxed),
@@ -155,7 +172,7 @@ impl Node {
         slot.publish(&shard);
         let has_grown = shard.recorded() != recorded;
         drop(shard);
-        if has_grown || outcome.reason != Reason::Announced {
+        if has_grown || !matches!(outcome.reason, Reason::Announced | Reason::AnnouncedRationed) {
             self.note_hold(began);
         }
         worker.counters.count(outcome.reason);
@@ -249,12 +266,12 @@ impl Node {
     pub(crate) fn sweep_shard(&self, shard: usize) {
         /// About 20 ns for each record: a slice is over long before a millisecond.
         const SLICE: usize = 2048;
-        let rules = self.rules.load();
+        let orders = self.orders.load();
         let slot = &self.slots[shard % SHARDS];
         loop {
             let mut shard = lock(&slot.shard);
             let began = Instant::now();
-            let swept = shard.sweep(self.time_at(began), &rules, &self.addresses, SLICE);
+            let swept = shard.sweep(self.time_at(began), &orders.rules, &self.addresses, SLICE);
             slot.publish(&shard);
             drop(shard);
             self.note_hold(began);
@@ -267,7 +284,8 @@ impl Node {
 
     /// Looks whether the store holds as much as it may.
     pub(crate) fn renew_fullness(&self) {
-        let (totals, rules) = (self.totals(), self.rules.load());
+        let (totals, orders) = (self.totals(), self.orders.load());
+        let rules = &orders.rules;
         let is_full = totals.swarms >= rules.swarms_max || totals.peers() >= u64::from(rules.peers_max);
         self.is_full.store(is_full, Ordering::Relaxed);
     }
@@ -384,7 +402,7 @@ mod tests {
 
     #[test]
     fn after_a_panic_only_the_swarm_concerned_is_gone() {
-        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let node = Node::new(Orders::default(), &SECRETS);
         let mut worker = node.worker(Dialect::Http, 1);
         let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
         for torrent in 0..50 {
@@ -420,7 +438,7 @@ mod tests {
 
     #[test]
     fn announces_of_peers_that_come_and_go_are_timed() {
-        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let node = Node::new(Orders::default(), &SECRETS);
         let mut worker = node.worker(Dialect::Http, 1);
         let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
         let mut is_timed = |event| {
@@ -437,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_own_request_and_is_counted() {
-        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let node = Node::new(Orders::default(), &SECRETS);
         assert_eq!(node.catch(|| -> u8 { panic!("as a test") }), None);
         assert_eq!(node.catch(|| 7), Some(7));
         assert_eq!(node.panics.load(Ordering::Relaxed), 1);

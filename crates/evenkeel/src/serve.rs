@@ -89,9 +89,10 @@ impl Tracker {
         let [a, b, c, d, e, f, g, h] = system::random().context("cannot draw random keys")?;
         let secrets = Secrets {
             connection_ids: start.state.secret("udp.key")?,
+            lottery: words(start.state.secret("lottery.key")?),
             hashes: [[a, b], [c, d], [e, f], [g, h]],
         };
-        let node = Arc::new(Node::new(config.rules(), &secrets));
+        let node = Arc::new(Node::new(config.orders(), &secrets));
         let connections_max = match config.limits.connections_max {
             0 => u32::try_from(files_max.saturating_sub(FILES_RESERVED).max(1)).unwrap_or(u32::MAX),
             connections_max => connections_max,
@@ -203,8 +204,15 @@ impl Tracker {
             tracing::warn!(key, "this setting takes effect at the next start");
         }
         // What is kept of each peer is decided when the first one is stored.
-        let evenkeel_core::Rules { keep_peer_ids, keep_reports, .. } = *self.node.rules();
-        self.node.set_rules(evenkeel_core::Rules { keep_peer_ids, keep_reports, ..new.rules() });
+        let evenkeel_core::Rules { keep_peer_ids, keep_reports, .. } = self.node.orders().rules;
+        let mut orders = new.orders();
+        if orders.rules.keep_reports && !keep_reports && !new.announce.keep_reports {
+            tracing::warn!(
+                "the new policies need reports, which are kept from the next start on; till then peers are drawn at random"
+            );
+        }
+        (orders.rules.keep_peer_ids, orders.rules.keep_reports) = (keep_peer_ids, keep_reports);
+        self.node.set_orders(orders);
         self.http.limits.store(Arc::new(limits(&new)));
         if let Err(error) = start.log.set_level(new.log.level) {
             tracing::error!(%error, "cannot change the level of the log");
@@ -274,6 +282,15 @@ fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
         return Ok(None);
     };
     Ok(Some(Tls::new(certificate, key)?))
+}
+
+fn words(key: [u8; 16]) -> [u64; 2] {
+    let [first, second] = [0, 8].map(|from| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&key[from..][..8]);
+        u64::from_le_bytes(word)
+    });
+    [first, second]
 }
 
 fn limits(config: &Config) -> Limits {

@@ -6,11 +6,10 @@
 //!
 //! Known weakness: the leecher is its address (IPv4 address, IPv6 /64). One that has many addresses draws as many lots.
 
-use evenkeel_wire::Endpoint;
+use evenkeel_wire::{Endpoint, InfoHash};
 
 use crate::addresses::source;
 use crate::keyed::Keyed;
-use crate::shard::Place;
 use crate::swarm::Record;
 
 /// The lots of one leecher in one swarm.
@@ -21,13 +20,13 @@ pub(super) struct Lots(u64);
 pub(super) const ALL: u32 = u32::MAX;
 
 impl Lots {
-    /// The lots of whoever is reached at `leecher`, in the swarm at `place`.
-    pub(super) fn of(keyed: &Keyed, place: Place, leecher: &Endpoint) -> Self {
-        let mut bytes = [0; 16];
+    /// The lots of whoever is reached at `leecher`, in the swarm of a torrent.
+    pub(super) fn of(lottery: &Keyed, info_hash: &InfoHash, leecher: &Endpoint) -> Self {
+        let mut bytes = [0; 28];
         let source = source(leecher);
-        bytes[..8].copy_from_slice(&place.bits().to_le_bytes());
-        bytes[8..8 + source.len()].copy_from_slice(source);
-        Self(keyed.hash(&bytes[..8 + source.len()]))
+        bytes[..20].copy_from_slice(&info_hash.0);
+        bytes[20..20 + source.len()].copy_from_slice(source);
+        Self(lottery.hash(&bytes[..20 + source.len()]))
     }
 
     /// The lot for one of the others: evenly distributed, and open to a share that is as large. Nobody who does not know

@@ -129,7 +129,7 @@ fn choose_for_leecher(
         return false;
     }
     let tier = asker.role.grade;
-    let lots = Lots::of(swarm.keyed, asker.place, asker.key.source());
+    let lots = Lots::of(&asker.lottery, &swarm.swarm.info_hash, asker.key.source());
     // Whoever asks again too soon gets the same list.
     let mut rng = lots.chance(asker.turn);
     let chance = &mut Chance { rng: &mut rng, scratch: chance.scratch };
@@ -309,7 +309,7 @@ impl Judge for Leechers<'_> {
         let lot = if own < other {
             self.lots.lot(record)
         } else {
-            let lots = Lots::of(self.swarm.keyed, self.asker.place, &R::source(&record.key()));
+            let lots = self.asker.lots_of(self.swarm, record);
             lots.lot_of_bits(self.asker.key.bits())
         };
         if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
@@ -349,7 +349,7 @@ impl Judge for Introductions<'_> {
             self.released.set(left);
             return Verdict::Open;
         }
-        let lots = Lots::of(self.swarm.keyed, self.asker.place, &R::source(&record.key()));
+        let lots = self.asker.lots_of(self.swarm, record);
         let lot = lots.lot_of_bits(self.asker.key.bits());
         if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
     }

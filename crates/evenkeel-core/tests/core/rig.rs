@@ -38,8 +38,8 @@ pub(crate) enum Told {
 
 impl Rig {
     pub(crate) fn new(seed: u64) -> Self {
-        let keys =
-            Keys { swarm: Keyed::new([seed, 1]), peer: Keyed::new([seed, 2]), twin: Keyed::new([seed, 3]) };
+        let key = |number| Keyed::new([seed, number]);
+        let keys = Keys { swarm: key(1), peer: key(2), twin: key(3), lottery: key(5) };
         Self {
             shard: Shard::new(keys),
             keys,
@@ -47,7 +47,7 @@ impl Rig {
             now: Time(0),
             store_is_full: false,
             identity: Identity::default(),
-            addresses: AddressTable::new(Keyed::new([seed, 4])),
+            addresses: AddressTable::new(key(4)),
             uplinks: Uplinks::default(),
             rng: fastrand::Rng::with_seed(seed),
             scratch: Box::default(),

@@ -155,6 +155,36 @@ impl Kind<Vec<IpAddr>> for Addresses {
     }
 }
 
+/// A list of texts of one form, possibly none.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<T: 'static> {
+    pub(super) read: fn(&str) -> Option<T>,
+    pub(super) write: fn(&T) -> String,
+    /// What each of them says.
+    pub(super) form: &'static str,
+    pub(super) max: usize,
+}
+
+impl<T> Kind<Vec<T>> for Texts<T> {
+    fn default(&self) -> Vec<T> {
+        Vec::new()
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Vec<T>> {
+        let texts = value.as_array().filter(|texts| texts.len() <= self.max)?;
+        texts.iter().map(|text| (self.read)(text.get_ref().as_str()?)).collect()
+    }
+
+    fn allowed(&self) -> String {
+        format!("a list of at most {} texts, each {}", grouped(&self.max), self.form)
+    }
+
+    fn write(&self, value: &Vec<T>) -> String {
+        let texts: Vec<_> = value.iter().map(|text| quoted(&(self.write)(text))).collect();
+        format!("[{}]", texts.join(", "))
+    }
+}
+
 /// IP address and port.
 #[derive(Clone, Copy)]
 pub(super) struct Socket(pub(super) SocketAddr);

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use evenkeel_core::rules;
+use evenkeel_core::{Policy, rules};
+use evenkeel_wire::InfoHash;
 use tracing::Level;
 
-use super::kind::{Addresses, Choice, FilePath, Kind, Number, Socket, Switch, Url, bounded, number};
+use super::kind::{Addresses, Choice, FilePath, Kind, Number, Socket, Switch, Texts, Url, bounded, number};
 use super::problem::Origin;
 use super::read::Reader;
 use super::{Format, PublicUrl};
+use crate::classes::Class;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +146,21 @@ pub(crate) const LEVELS: &[(&str, Level)] = &[
     ("debug", Level::DEBUG),
     ("trace", Level::TRACE),
 ];
+const CLASSES: Texts<Class> = Texts {
+    read: |text| text.parse().ok(),
+    write: Class::to_string,
+    form: "a network and a tier from 0 to 3, and perhaps a policy: \"192.0.2.0/24 3\"",
+    max: 256,
+};
+const TORRENTS: Texts<(InfoHash, Policy)> = Texts {
+    read: |text| {
+        let (info_hash, policy) = text.split_once(' ')?;
+        Some((info_hash.parse().ok()?, policy.parse().ok()?))
+    },
+    write: |(info_hash, policy)| format!("{info_hash} {policy}"),
+    form: "an info hash of 40 hex digits and a policy, with a space between",
+    max: 10_000,
+};
 const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
 
 settings! {
@@ -208,6 +225,22 @@ settings! {
         /// Whether what peers report to have uploaded, downloaded and to lack is kept, for statistics and metrics:
         /// 24 bytes of memory for each peer.
         keep_reports: bool = Switch(false), at Start;
+    }
+    /// Which peers a caller is given.
+    equilibrium: Equilibrium {
+        /// How peers are chosen where nothing else is said below. "random" gives everybody the same chance; "rbs" rations
+        /// busy seeders by tier, "rbs-aggressive" more so, "rbs-mild" less; the others are for comparison. One that
+        /// needs announce.keep_reports switches it on, at the next start.
+        policy: Policy = Choice { default: Policy::Random, words: &Policy::ALL }, at Reload;
+        /// Networks whose callers have a tier of their own, from 0 (newest) to 3, and perhaps a policy: such as
+        /// "192.0.2.0/24 3" or "2001:db8::/32 0 random". Of several the narrowest counts; everybody else is of tier 0.
+        networks: Vec<Class> = CLASSES, at Reload;
+        /// Torrents with a policy of their own, before all others: an info hash and a policy, with a space between.
+        torrents: Vec<(InfoHash, Policy)> = TORRENTS, at Reload;
+        /// Seconds after which a leecher may know more of the busy seeders.
+        ration_step_secs: u32 = bounded(rules::RATION_STEP_SECS), at Reload;
+        /// Seconds after which a leecher from which seeders were held back announces again.
+        ration_interval_secs: u32 = bounded(rules::RATION_INTERVAL_SECS), at Reload;
     }
     /// What strangers can make grow, and how far.
     limits: Limits {

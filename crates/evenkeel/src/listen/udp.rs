@@ -196,14 +196,13 @@ mod portable;
 mod tests {
     use super::*;
     use crate::counters::Dialect;
-    use crate::node::Secrets;
-    use evenkeel_core::Rules;
+    use crate::node::{Orders, SECRETS};
     use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 
     const SOURCE: &str = "192.0.2.1:6881";
 
     fn rig() -> (Node, Worker) {
-        let node = Node::new(Rules::default(), &Secrets { connection_ids: [1; 16], hashes: [[1, 2]; 4] });
+        let node = Node::new(Orders::default(), &SECRETS);
         let worker = node.worker(Dialect::Udp, 1);
         (node, worker)
     }

@@ -322,7 +322,7 @@ impl Socket<'_> {
 
     fn write_scrape(&self, files: impl Iterator<Item = (InfoHash, evenkeel_wire::Stats)>) -> Vec<u8> {
         let mut text = Vec::new();
-        ws::write_scrape(&mut text, files, self.shared.node.rules().min_interval_secs);
+        ws::write_scrape(&mut text, files, self.shared.node.orders().rules.min_interval_secs);
         text
     }
 

@@ -3,6 +3,7 @@
 //! * `rig`: starts and stops the program, and asks it over every dialect and family;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
 //! * `ask`: the commands that ask a tracker, with `ask/webtorrent` for ws and wss;
+//! * `equilibrium`: policies, and who callers are;
 //! * `udp`, `http`: what only one dialect has;
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
@@ -18,6 +19,7 @@ mod announce;
 mod ask;
 mod authority;
 mod bencode;
+mod equilibrium;
 mod hostile;
 mod hostile_ws;
 mod http;

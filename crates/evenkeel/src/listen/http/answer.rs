@@ -111,7 +111,7 @@ fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
             _ => return fail(local, failure),
         },
     };
-    http::write_scrape(&mut local.body, files.into_iter(), shared.node.rules().min_interval_secs);
+    http::write_scrape(&mut local.body, files.into_iter(), shared.node.orders().rules.min_interval_secs);
     local.worker.counters.count(Reason::Scraped);
 }
 
