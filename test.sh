@@ -2,7 +2,7 @@
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
 # What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
-# iproute2), of Node.js, of Chromium and of valgrind, and, below target/, the Python bindings of libtorrent and the npm
+# iproute2), of nginx, of Node.js, of Chromium and of valgrind, and, below target/, the Python bindings of libtorrent and the npm
 # packages of WebTorrent. Where it may not install it names what is missing and fails; it skips nothing.
 set -eu
 cd "$(dirname -- "$0")"
@@ -12,6 +12,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "installing the clients that the tests drive"
 sh tests/clients/install.sh
 sh tests/webtorrent/install.sh
+sh tests/proxies/install.sh
 sh crates/evenkeel-core/benches/instructions/install.sh
 
 step "formatting and lints"
@@ -30,6 +31,9 @@ cargo bench --quiet --locked -p evenkeel-core --bench instructions
 step "real clients, introduced to each other by the tracker alone; the probe of another tracker"
 cargo build --quiet --release --locked
 python3 tests/clients/run.py --evenkeel target/release/evenkeel
+
+step "nginx in front of the tracker"
+python3 tests/proxies/run.py --evenkeel target/release/evenkeel
 
 step "WebTorrent: its JavaScript client, its own tests, two browsers"
 node tests/webtorrent/run.mjs --evenkeel target/release/evenkeel

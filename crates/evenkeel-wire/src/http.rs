@@ -8,7 +8,7 @@ use crate::announce::Reply;
 use crate::bencode::Writer;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::query::PeerForm;
-use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats};
+use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats, forwarding};
 
 /// Empty lines before a request that are stepped over.
 const BLANK_LINES_MAX: usize = 2;
@@ -28,6 +28,10 @@ pub struct Request<'a> {
     pub query: &'a [u8],
     /// Asks for JSON and nothing else (`Accept: application/json`).
     pub wants_json: bool,
+    /// Says on whose behalf it comes, as proxies do and anybody can; see [`crate::forwarding`].
+    pub is_forwarded: bool,
+    /// Its header lines, with the empty one that ends them.
+    pub headers: &'a [u8],
     /// Asks to go on as a WebSocket (RFC 6455): the `Sec-WebSocket-Key`.
     pub websocket_key: Option<&'a [u8]>,
 }
@@ -98,7 +102,9 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HeadErr
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::HeadTooLong),
         Err(_) => return Err(HeadError::Malformed),
     };
-    Ok(Some((request, headers_at + headers_len)))
+    let len = headers_at + headers_len;
+    request.headers = &bytes[headers_at..len];
+    Ok(Some((request, len)))
 }
 
 fn looks_like_http(start: &[u8]) -> bool {
@@ -148,6 +154,8 @@ fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
         path,
         query,
         wants_json: false,
+        is_forwarded: false,
+        headers: &[],
         websocket_key: None,
     })
 }
@@ -192,6 +200,8 @@ fn apply_headers<'a>(request: &mut Request<'a>, headers: &[httparse::Header<'a>]
             return Err(if length.is_some() { HeadError::Malformed } else { HeadError::Body });
         } else if name.eq_ignore_ascii_case("accept") {
             request.wants_json = header.value == b"application/json";
+        } else if forwarding::Header::is_one(name) {
+            request.is_forwarded = true;
         }
     }
     request.websocket_key = websocket.key(request)?;

@@ -11,6 +11,7 @@ pub mod bencode;
 pub mod client_name;
 pub mod compact;
 pub mod failure;
+pub mod forwarding;
 pub mod http;
 pub mod ids;
 pub mod limits;

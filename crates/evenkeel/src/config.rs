@@ -22,7 +22,7 @@ mod url;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
-pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Server, State, Tls};
+pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Proxy, Server, State, Tls};
 pub use text::{example, show};
 pub use url::PublicUrl;
 
@@ -129,7 +129,29 @@ impl Config {
             });
         }
         found.extend(self.half_a_certificate());
+        found.extend(self.nobody_to_believe(known));
         found
+    }
+
+    /// With the PROXY protocol, an empty list of proxies cannot be what is meant.
+    fn nobody_to_believe(&self, known: &[Problem]) -> Vec<Problem> {
+        let is_known = known.iter().any(|problem| problem.key == "proxy.trusted_networks");
+        if is_known || !self.proxy.trusted_networks.is_empty() {
+            return Vec::new();
+        }
+        let switches = [
+            ("proxy.protocol_on_http", self.proxy.protocol_on_http),
+            ("proxy.protocol_on_https", self.proxy.protocol_on_https),
+        ];
+        let wrong = switches.into_iter().filter(|(_, is_on)| *is_on);
+        let problem = |(key, _): (&str, bool)| Problem {
+            origin: self.origins.get(key).cloned(),
+            key: key.to_owned(),
+            given: Some("true".to_owned()),
+            message: "must be false while proxy.trusted_networks names nobody who could be believed"
+                .to_owned(),
+        };
+        wrong.map(problem).collect()
     }
 
     fn half_a_certificate(&self) -> Option<Problem> {

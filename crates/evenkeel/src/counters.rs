@@ -44,6 +44,12 @@ pub(crate) struct Counters {
     pub receive_drops: AtomicU64,
     /// Connections closed because their address had too many, or all had.
     pub refused_connections: AtomicU64,
+    /// Requests whose forwarding headers were ignored, since nobody trusts their sender.
+    pub forwarding_ignored: AtomicU64,
+    /// Requests and connections of trusted proxies that do not say on whose behalf they come.
+    pub forwarding_missing: AtomicU64,
+    /// Connections of trusted proxies that began with a broken introduction.
+    pub introductions_malformed: AtomicU64,
     /// Handshakes of TLS that began a session.
     pub tls_full: AtomicU64,
     /// Handshakes of TLS that took up an earlier session.
@@ -72,6 +78,9 @@ impl Counters {
             send_failures: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),
+            forwarding_ignored: AtomicU64::new(0),
+            forwarding_missing: AtomicU64::new(0),
+            introductions_malformed: AtomicU64::new(0),
             tls_full: AtomicU64::new(0),
             tls_resumed: AtomicU64::new(0),
             tls_failed: AtomicU64::new(0),

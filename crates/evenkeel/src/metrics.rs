@@ -3,7 +3,7 @@
 //! Labels are reasons and dialects, never what a peer sent: strangers must not be able to make series.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use evenkeel_core::Reason;
 use prometheus_client::collector::Collector;
@@ -51,6 +51,7 @@ impl Collector for Sources {
         latencies(&mut encoder, &counters)?;
         self.store(&mut encoder)?;
         self.limits(&mut encoder)?;
+        self.network(&mut encoder, &counters)?;
         self.system(&mut encoder, &counters)
     }
 }
@@ -189,16 +190,19 @@ impl Sources {
         )
     }
 
-    fn system(
+    /// What happens before an HTTP request is answered.
+    fn network(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         counters: &[Arc<Counters>],
     ) -> Result<(), std::fmt::Error> {
-        let sum = |read: fn(&Counters) -> u64| counters.iter().map(|of| read(of)).sum::<u64>();
+        let sum = |read: fn(&Counters) -> &AtomicU64| {
+            counters.iter().map(|of| read(of).load(Ordering::Relaxed)).sum::<u64>()
+        };
         let kinds = [
-            ("full", sum(|of| of.tls_full.load(Ordering::Relaxed))),
-            ("resumed", sum(|of| of.tls_resumed.load(Ordering::Relaxed))),
-            ("failed", sum(|of| of.tls_failed.load(Ordering::Relaxed))),
+            ("full", sum(|of| &of.tls_full)),
+            ("resumed", sum(|of| &of.tls_resumed)),
+            ("failed", sum(|of| &of.tls_failed)),
         ];
         let help = "Handshakes of TLS: of new sessions, of sessions taken up again, and in vain";
         let mut family = encoder.encode_descriptor("tls_handshakes", help, None, MetricType::Counter)?;
@@ -206,6 +210,45 @@ impl Sources {
             ConstCounter::new(count).encode(family.encode_family(&[("kind", name)])?)?;
         }
         let (renewed, refused) = self.http.tls.as_ref().map_or((0, 0), Tls::renewals);
+        totals(
+            encoder,
+            &[
+                ("tls_certificate_renewals", "Certificates read again and taken over", renewed),
+                (
+                    "tls_certificate_failures",
+                    "Certificates read again that cannot be used; the old one stays",
+                    refused,
+                ),
+                (
+                    "http_connections_refused",
+                    "Connections and WebSockets closed at once because of a limit",
+                    sum(|of| &of.refused_connections),
+                ),
+                (
+                    "forwarding_ignored",
+                    "Requests whose forwarding headers were ignored: their sender is not trusted",
+                    sum(|of| &of.forwarding_ignored),
+                ),
+                (
+                    "forwarding_missing",
+                    "Requests and connections of trusted proxies that do not say on whose behalf they come",
+                    sum(|of| &of.forwarding_missing),
+                ),
+                (
+                    "proxy_protocol_malformed",
+                    "Connections of trusted proxies that began with a broken header of the PROXY protocol",
+                    sum(|of| &of.introductions_malformed),
+                ),
+            ],
+        )
+    }
+
+    fn system(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        counters: &[Arc<Counters>],
+    ) -> Result<(), std::fmt::Error> {
+        let sum = |read: fn(&Counters) -> u64| counters.iter().map(|of| read(of)).sum::<u64>();
         totals(
             encoder,
             &[
@@ -218,17 +261,6 @@ impl Sources {
                     "udp_send_failures",
                     "Answers that the system would not send",
                     sum(|of| of.send_failures.load(Ordering::Relaxed)),
-                ),
-                (
-                    "http_connections_refused",
-                    "Connections closed at once because of a limit",
-                    sum(|of| of.refused_connections.load(Ordering::Relaxed)),
-                ),
-                ("tls_certificate_renewals", "Certificates read again and taken over", renewed),
-                (
-                    "tls_certificate_failures",
-                    "Certificates read again that cannot be used; the old one stays",
-                    refused,
                 ),
                 (
                     "webtorrent_offers_relayed",

@@ -16,7 +16,7 @@ use crate::banner::Banner;
 use crate::config::{Config, Reload};
 use crate::counters::Dialect;
 use crate::listen;
-use crate::listen::http::{Connections, Limits, Listener, Shared};
+use crate::listen::http::{Connections, Limits, Listener, Manner, Proxies, Shared};
 use crate::listen::ws::{Mailbox, Mailboxes};
 use crate::log::{self, LogHandle};
 use crate::metrics::{self, Sources};
@@ -70,6 +70,8 @@ struct Tracker {
     http: Arc<Shared>,
     /// One for each HTTP thread, until it is started.
     mailboxes: Vec<Mailbox>,
+    /// Of the plain port and that of TLS.
+    manners: [Manner; 2],
     udp_nap: Duration,
     banner: Banner,
     stop: Arc<AtomicBool>,
@@ -105,6 +107,7 @@ impl Tracker {
             census: census::start(Arc::clone(&node))?,
             connections: Arc::new(Connections::new(connections_max)),
             limits: ArcSwap::from_pointee(limits(config)),
+            proxies: ArcSwap::from_pointee(proxies(config)),
             http: config.server.http,
             webtorrent: config.server.webtorrent,
             mailboxes: to_mailboxes,
@@ -115,7 +118,11 @@ impl Tracker {
             stopping: stopping_seen,
         });
         let udp_nap = Duration::from_micros(config.server.udp_nap_micros.into());
-        Ok(Self { node, http, mailboxes, udp_nap, banner, stop: Arc::default(), stopping })
+        let manners = [
+            Manner { is_introduced: config.proxy.protocol_on_http, is_tls: false },
+            Manner { is_introduced: config.proxy.protocol_on_https, is_tls: true },
+        ];
+        Ok(Self { node, http, mailboxes, manners, udp_nap, banner, stop: Arc::default(), stopping })
     }
 
     fn start_threads(&mut self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
@@ -133,11 +140,12 @@ impl Tracker {
             threads.push(spawn(format!("udp-{number}"), &end, run)?);
         }
         let mailboxes = std::mem::take(&mut self.mailboxes);
-        let listeners = |sockets: Vec<Vec<Socket>>, is_tls| {
-            let each = move |socket| Listener { socket, is_tls };
+        let listeners = |sockets: Vec<Vec<Socket>>, manner| {
+            let each = move |socket| Listener { socket, manner };
             sockets.into_iter().map(move |bound| bound.into_iter().map(each).collect())
         };
-        let listeners = listeners(sockets.http, false).chain(listeners(sockets.https, true)).collect();
+        let [http, https] = self.manners;
+        let listeners = listeners(sockets.http, http).chain(listeners(sockets.https, https)).collect();
         for ((number, listeners), mailbox) in
             sockets::by_worker(listeners, sockets.workers).into_iter().zip(mailboxes)
         {
@@ -214,6 +222,7 @@ impl Tracker {
         (orders.rules.keep_peer_ids, orders.rules.keep_reports) = (keep_peer_ids, keep_reports);
         self.node.set_orders(orders);
         self.http.limits.store(Arc::new(limits(&new)));
+        self.http.proxies.store(Arc::new(proxies(&new)));
         if let Err(error) = start.log.set_level(new.log.level) {
             tracing::error!(%error, "cannot change the level of the log");
         }
@@ -291,6 +300,10 @@ fn words(key: [u8; 16]) -> [u64; 2] {
         u64::from_le_bytes(word)
     });
     [first, second]
+}
+
+fn proxies(config: &Config) -> Proxies {
+    Proxies { networks: config.proxy.trusted_networks.clone(), header: config.proxy.header }
 }
 
 fn limits(config: &Config) -> Limits {

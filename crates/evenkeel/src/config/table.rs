@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use evenkeel_core::{Policy, rules};
 use evenkeel_wire::InfoHash;
+use evenkeel_wire::forwarding::Header;
+use ipnet::IpNet;
 use tracing::Level;
 
 use super::kind::{Addresses, Choice, FilePath, Kind, Number, Socket, Switch, Texts, Url, bounded, number};
@@ -161,6 +163,23 @@ const TORRENTS: Texts<(InfoHash, Policy)> = Texts {
     form: "an info hash of 40 hex digits and a policy, with a space between",
     max: 10_000,
 };
+const NETWORKS: Texts<IpNet> = Texts {
+    read: |text| match text.parse::<IpNet>() {
+        // Bits behind the prefix are a slip of the pen: is it the host that is meant, or the network?
+        Ok(network) => (network.trunc() == network).then_some(network),
+        Err(_) => text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical())),
+    },
+    write: IpNet::to_string,
+    form: "a network or one address: \"192.0.2.0/24\", \"2001:db8::/32\", \"127.0.0.1\"",
+    max: 256,
+};
+const HEADERS: &[(&str, Option<Header>)] = &[
+    ("x-forwarded-for", Some(Header::XForwardedFor)),
+    ("forwarded", Some(Header::Forwarded)),
+    ("x-real-ip", Some(Header::XRealIp)),
+    ("cf-connecting-ip", Some(Header::CfConnectingIp)),
+    ("none", None),
+];
 const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
 
 settings! {
@@ -195,6 +214,19 @@ settings! {
         key_file: Option<PathBuf> = FilePath, at Start;
         /// Port of https and wss, on server.addresses. 0 takes any free port and prints which.
         port: u16 = number(6970, 0, 65_535), at Start;
+    }
+    /// Proxies in front of the tracker, whose word is taken for where a request comes from.
+    proxy: Proxy {
+        /// Networks of these proxies, and of nobody else: whoever sends from there can announce for any address. None is
+        /// trusted by default.
+        trusted_networks: Vec<IpNet> = NETWORKS, at Reload;
+        /// The one header in which they name the client, and set or add to in each request. It is read from the right, over
+        /// trusted addresses, to the first that is not. No other header is looked at.
+        header: Option<Header> = Choice { default: Some(Header::XForwardedFor), words: HEADERS }, at Reload;
+        /// Whether they begin connections to server.port with the PROXY protocol, version 1 or 2.
+        protocol_on_http: bool = Switch(false), at Start;
+        /// Whether they begin connections to tls.port with the PROXY protocol, version 1 or 2, before TLS.
+        protocol_on_https: bool = Switch(false), at Start;
     }
     /// Metrics and readiness, for the operator alone.
     admin: Admin {

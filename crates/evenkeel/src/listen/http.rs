@@ -2,13 +2,14 @@
 //! it, by our own codec.
 
 mod answer;
+mod arrival;
 mod connection;
 mod connections;
 mod pages;
+mod proxies;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -18,18 +19,16 @@ use arc_swap::ArcSwap;
 use evenkeel_core::Ids;
 use evenkeel_wire::{InfoHash, Stats};
 use socket2::Socket;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::rustls::HandshakeKind;
 
+pub(crate) use self::arrival::Manner;
 pub(crate) use self::connections::Connections;
-use super::stream::Stream;
+pub(crate) use self::proxies::Proxies;
 use super::ws::{self, Mailbox, Mailboxes};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
-use crate::counters::add;
 use crate::node::{Node, Worker};
 use crate::tls::Tls;
 
@@ -43,6 +42,8 @@ pub(crate) struct Shared {
     pub connections: Arc<Connections>,
     /// Limits that a reload may change.
     pub limits: ArcSwap<Limits>,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: ArcSwap<Proxies>,
     /// Whether announces and scrapes are answered over HTTP.
     pub http: bool,
     /// Whether WebSockets are.
@@ -79,6 +80,11 @@ pub(crate) struct Limits {
 }
 
 impl Shared {
+    /// How many connections an address may have.
+    fn per_address_max(&self) -> u32 {
+        self.limits.load().connections_per_address_max
+    }
+
     /// Counts of all torrents, if so many may be listed.
     pub(super) fn scrape_all(&self) -> Option<Vec<(InfoHash, Stats)>> {
         match self.limits.load().full_scrape_torrents_max {
@@ -92,8 +98,8 @@ impl Shared {
 pub(crate) struct Listener {
     /// Bound and listening.
     pub socket: Socket,
-    /// Whether TLS is spoken.
-    pub is_tls: bool,
+    /// How connections begin.
+    pub manner: Manner,
 }
 
 /// A thread's ends of what all threads share.
@@ -158,7 +164,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
 fn accept(
     shared: Arc<Shared>,
     local: Rc<RefCell<Local>>,
-    Listener { socket, is_tls }: Listener,
+    Listener { socket, manner }: Listener,
 ) -> io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::from_std(socket.into())?;
     let mut stopping = shared.stopping.clone();
@@ -169,7 +175,7 @@ fn accept(
                 () = stopped(&mut stopping) => return,
             };
             match accepted {
-                Ok((stream, peer)) => admit(&shared, &local, (stream, peer), is_tls),
+                Ok(accepted) => arrival::admit(&shared, &local, accepted, manner),
                 // Out of descriptors or memory: accepting at once again would spin.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
@@ -182,67 +188,4 @@ fn accept(
 pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: the program stops, too.
     stopping.wait_for(|stopping| *stopping).await.map(drop).ok();
-}
-
-fn admit(
-    shared: &Arc<Shared>,
-    local: &Rc<RefCell<Local>>,
-    (stream, peer): (TcpStream, SocketAddr),
-    is_tls: bool,
-) {
-    let source = peer.ip().to_canonical();
-    let per_address_max = shared.limits.load().connections_per_address_max;
-    let Some(place) = shared.connections.admit(source, per_address_max) else {
-        add(&local.borrow().worker.counters.refused_connections, 1);
-        return;
-    };
-    let (shared, local) = (Arc::clone(shared), Rc::clone(local));
-    tokio::task::spawn_local(async move {
-        // Whatever ends a connection (a reset, a timeout) is the peer's affair.
-        serve(&shared, &local, stream, source, is_tls).await.ok();
-        drop(place);
-    });
-}
-
-async fn serve(
-    shared: &Shared,
-    local: &RefCell<Local>,
-    stream: TcpStream,
-    source: IpAddr,
-    is_tls: bool,
-) -> io::Result<()> {
-    let began = Instant::now();
-    let mut stream = Stream::tcp(stream)?;
-    if let Some(tls) = shared.tls.as_ref().filter(|_| is_tls) {
-        stream = shake_hands(shared, local, stream, tls).await?;
-    }
-    connection::serve(shared, local, stream, source, began).await
-}
-
-/// Begins TLS. The clock of the first head runs already.
-async fn shake_hands(
-    shared: &Shared,
-    local: &RefCell<Local>,
-    stream: Stream,
-    tls: &Tls,
-) -> io::Result<Stream> {
-    let head_timeout = shared.limits.load().head_timeout;
-    // In a box of its own: it is large, and soon over.
-    let shaken = timeout(head_timeout, Box::pin(stream.secured(&tls.acceptor))).await;
-    let counters = &local.borrow().worker.counters;
-    match shaken {
-        Ok(Ok((stream, kind))) => {
-            let is_resumed = kind == Some(HandshakeKind::Resumed);
-            add(if is_resumed { &counters.tls_resumed } else { &counters.tls_full }, 1);
-            Ok(stream)
-        }
-        Ok(Err(error)) => {
-            add(&counters.tls_failed, 1);
-            Err(error)
-        }
-        Err(late) => {
-            add(&counters.tls_failed, 1);
-            Err(late.into())
-        }
-    }
 }

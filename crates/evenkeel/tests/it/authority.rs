@@ -57,9 +57,14 @@ impl Authority {
 
 /// Connects and shakes hands.
 pub(crate) fn connect(client: &Arc<ClientConfig>, address: SocketAddr) -> std::io::Result<Secure> {
-    let mut stream = TcpStream::connect(address)?;
+    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    connect_over(client, stream)
+}
+
+/// Shakes hands over a connection.
+pub(crate) fn connect_over(client: &Arc<ClientConfig>, mut stream: TcpStream) -> std::io::Result<Secure> {
     let name = ServerName::try_from("localhost").unwrap();
     let mut connection = ClientConnection::new(Arc::clone(client), name).map_err(std::io::Error::other)?;
     while connection.is_handshaking() {

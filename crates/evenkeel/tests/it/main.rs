@@ -9,6 +9,7 @@
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
+//! * `proxies`: whose word is taken for where a request comes from;
 //! * `tls`: https and wss, with `authority` for certificates and who trusts them;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
 //! * `tidy`: house rules that no lint can check.
@@ -25,6 +26,7 @@ mod hostile_ws;
 mod http;
 mod lifecycle;
 mod pages;
+mod proxies;
 mod rig;
 mod scrape;
 mod snapshots;

@@ -21,9 +21,14 @@ fn start_secure(authority: &Authority, config: &str) -> (Program, SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
     authority.issue(folder.path());
     let program = start_in(folder, &format!("{CONFIG}{config}"));
+    let address = secure_address(&program);
+    (program, address)
+}
+
+/// Where a program speaks TLS.
+pub(crate) fn secure_address(program: &Program) -> SocketAddr {
     let port = program.banner.split("https://127.0.0.1:").nth(1).unwrap();
-    let port = port.split('/').next().unwrap().parse().unwrap();
-    (program, SocketAddr::from(([127, 0, 0, 1], port)))
+    SocketAddr::from(([127, 0, 0, 1], port.split('/').next().unwrap().parse().unwrap()))
 }
 
 fn announce(stream: &mut Secure, ask: &Ask) -> Value {

@@ -56,8 +56,13 @@ impl WebSocket {
 impl<S: Read + Write> WebSocket<S> {
     /// Upgrades a connection.
     pub(crate) fn over(stream: S, early: &[u8]) -> Self {
+        Self::over_as(stream, UPGRADE, early)
+    }
+
+    /// Upgrades a connection with a head of one's own.
+    pub(crate) fn over_as(stream: S, upgrade: &str, early: &[u8]) -> Self {
         let mut socket = Self { stream: BufReader::new(stream) };
-        socket.send_raw(&[UPGRADE.as_bytes(), early].concat());
+        socket.send_raw(&[upgrade.as_bytes(), early].concat());
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert_ne!(socket.stream.read_line(&mut head).unwrap(), 0, "{head}");

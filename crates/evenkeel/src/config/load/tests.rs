@@ -316,3 +316,16 @@ fn damaged_files_are_refused_or_read_without_a_panic() {
         }
     }
 }
+
+#[test]
+fn a_trusted_network_is_a_prefix_or_one_address() {
+    let trusted = |list: &str| Rig::new(&format!("[proxy]\ntrusted_networks = {list}\n")).load();
+    let config =
+        trusted(r#"["10.0.0.0/8", "::1", "2001:db8::/32", "127.0.0.1", "::ffff:192.0.2.1"]"#).unwrap();
+    let shown: Vec<_> = config.proxy.trusted_networks.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "::1/128", "2001:db8::/32", "127.0.0.1/32", "192.0.2.1/32"]);
+    assert_eq!(Rig::new(&show(&config)).load().unwrap(), config);
+    for list in [r#"["10.0.0.1/8"]"#, r#"["10.0.0.0/33"]"#, r#"["proxy"]"#, r#""10.0.0.0/8""#, "[1]"] {
+        assert!(trusted(list).is_err(), "{list}");
+    }
+}

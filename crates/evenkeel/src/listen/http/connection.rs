@@ -14,12 +14,15 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use evenkeel_core::Reason;
-use evenkeel_wire::http::{self, HeadError, Request, decode_head};
+use evenkeel_wire::http::{self, Framing, HeadError, Request, decode_head};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::answer::{self, Statistics};
+use super::arrival::Origin;
+use super::connections::Place;
 use super::{Local, Shared, stopped};
+use crate::counters::add;
 use crate::listen::stream::Stream;
 use crate::listen::ws;
 use crate::log;
@@ -34,16 +37,18 @@ const READ_BYTES: usize = 4096;
 /// Answers requests until the connection, the peer or the program ends. The first request, and whatever has to come
 /// before it, must be there `began` and the time for a head later.
 pub(super) async fn serve(
-    shared: &Shared,
-    local: &RefCell<Local>,
+    (shared, local): (&Shared, &RefCell<Local>),
     mut stream: Stream,
-    source: IpAddr,
+    origin: Origin,
     began: Deadline,
+    place: &mut Place,
 ) -> io::Result<()> {
     let mut connection = Connection {
         shared,
         local,
-        source,
+        place,
+        origin,
+        source: origin.ip,
         requests_left: shared.limits.load().requests_per_connection_max,
         read: Vec::new(),
         out: Vec::new(),
@@ -72,7 +77,7 @@ pub(super) async fn serve(
             Turn::Close => return close(stream).await,
             Turn::Gone => return Ok(()),
             Turn::Upgrade => {
-                let web = Rc::clone(&local.borrow().web);
+                let (web, source) = (Rc::clone(&local.borrow().web), connection.source);
                 stream.put_back(std::mem::take(&mut connection.read));
                 // In a box of its own: every connection would be as large as a WebSocket otherwise.
                 return Box::pin(ws::serve(shared, &web, stream, source)).await;
@@ -86,6 +91,9 @@ pub(super) async fn serve(
 struct Connection<'a> {
     shared: &'a Shared,
     local: &'a RefCell<Local>,
+    place: &'a mut Place,
+    origin: Origin,
+    /// On whose behalf the last request came.
     source: IpAddr,
     requests_left: u32,
     /// Bytes that are not answered yet.
@@ -189,10 +197,10 @@ impl Connection<'_> {
     fn answer(&mut self, local: &mut Local, request: Request<'_>) -> Turn {
         let began = Instant::now();
         self.head_began = None;
+        self.source = self.source_of(local, &request);
         self.requests_left = self.requests_left.saturating_sub(1);
         if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
-            http::write_upgrade(&mut local.out, &ws::accept(key));
-            return Turn::Upgrade;
+            return self.upgrade(local, &request, key);
         }
         let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
         let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
@@ -201,6 +209,32 @@ impl Connection<'_> {
         }
         local.worker.counters.count_latency(began.elapsed(), 1);
         if request.keep_alive { Turn::More } else { Turn::Close }
+    }
+
+    /// Lets the connection be a WebSocket. Behind a proxy, it is only now known whose it is.
+    fn upgrade(&mut self, local: &mut Local, request: &Request<'_>, key: &[u8]) -> Turn {
+        if self.origin.is_trusted && !self.place.count(self.source, self.shared.per_address_max()) {
+            add(&local.worker.counters.refused_connections, 1);
+            let framing = Framing::of(&Request { keep_alive: false, ..*request });
+            let told = b"too many WebSockets of your address\n";
+            http::write_answer(&mut local.out, "503 Service Unavailable", "text/plain", told, framing);
+            return Turn::Close;
+        }
+        http::write_upgrade(&mut local.out, &ws::accept(key));
+        Turn::Upgrade
+    }
+
+    /// On whose behalf a request comes. Headers of strangers say nothing; a proxy that names nobody speaks for itself.
+    fn source_of(&self, local: &Local, request: &Request<'_>) -> IpAddr {
+        let counters = &local.worker.counters;
+        if !self.origin.is_trusted {
+            add(&counters.forwarding_ignored, request.is_forwarded.into());
+            return self.origin.ip;
+        }
+        let proxies = self.shared.proxies.load();
+        let named = proxies.client(request.headers);
+        add(&counters.forwarding_missing, (named.is_none() && proxies.header.is_some()).into());
+        named.unwrap_or(self.origin.ip)
     }
 
     /// A page may wait for its figures: nothing of the thread's is borrowed meanwhile.

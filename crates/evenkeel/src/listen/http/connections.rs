@@ -39,39 +39,56 @@ impl Connections {
         self.open_max
     }
 
-    /// Takes a place, unless all are taken, or all that the address (IPv4 address, IPv6 /64) may have. Only
-    /// global addresses are counted.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, per_address_max: u32) -> Option<Place> {
+    /// Takes a place, unless all are taken, or all that the address may have, if it is one to be counted.
+    pub(super) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, per_address_max: u32) -> Option<Place> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.open_max {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let mut place = Place { connections: Arc::clone(self), source: None };
-        if Scope::of(&Endpoint::new(ip, 0)) == Scope::Global {
-            let source = source(ip);
-            let mut by_source = lock(&self.by_source);
-            let count = by_source.entry(source).or_insert(0);
-            if *count >= per_address_max {
-                drop(by_source);
-                return None;
+        ip.is_none_or(|ip| place.count(ip, per_address_max)).then_some(place)
+    }
+}
+
+impl Connections {
+    fn leave(&self, source: [u8; 8]) {
+        let mut by_source = lock(&self.by_source);
+        if let Some(count) = by_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                by_source.remove(&source);
             }
-            *count += 1;
-            place.source = Some(source);
         }
-        Some(place)
+    }
+}
+
+impl Place {
+    /// Counts the place as one of an address (IPv4 address, IPv6 /64) from now on, unless that has all that it may have.
+    /// Only global addresses are counted.
+    pub(super) fn count(&mut self, ip: IpAddr, per_address_max: u32) -> bool {
+        if Scope::of(&Endpoint::new(ip, 0)) != Scope::Global {
+            return true;
+        }
+        let source = source(ip);
+        let mut by_source = lock(&self.connections.by_source);
+        let count = by_source.entry(source).or_insert(0);
+        if *count >= per_address_max {
+            return false;
+        }
+        *count += 1;
+        drop(by_source);
+        if let Some(before) = self.source.replace(source) {
+            self.connections.leave(before);
+        }
+        true
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let Some(source) = self.source else { return };
-        let mut by_source = lock(&self.connections.by_source);
-        if let Some(count) = by_source.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                by_source.remove(&source);
-            }
+        if let Some(source) = self.source {
+            self.connections.leave(source);
         }
     }
 }
@@ -93,9 +110,9 @@ mod tests {
     fn an_address_gets_its_share_and_leaves_no_trace() {
         let connections = Arc::new(Connections::new(100));
         let ip = "8.8.8.8".parse().unwrap();
-        let places: Vec<_> = (0..3).filter_map(|_| connections.admit(ip, 2)).collect();
+        let places: Vec<_> = (0..3).filter_map(|_| connections.admit(Some(ip), 2)).collect();
         assert_eq!((places.len(), connections.open()), (2, 2));
-        let _other = connections.admit("8.8.4.4".parse().unwrap(), 2).unwrap();
+        let _other = connections.admit("8.8.4.4".parse().ok(), 2).unwrap();
         drop(places);
         assert_eq!(connections.open(), 1);
         assert_eq!(lock(&connections.by_source).len(), 1);
@@ -105,15 +122,28 @@ mod tests {
     fn local_addresses_are_limited_in_all_only() {
         let connections = Arc::new(Connections::new(3));
         let ip = "127.0.0.1".parse().unwrap();
-        let places: Vec<_> = (0..5).filter_map(|_| connections.admit(ip, 1)).collect();
+        let places: Vec<_> = (0..5).filter_map(|_| connections.admit(Some(ip), 1)).collect();
         assert_eq!((places.len(), connections.open()), (3, 3));
     }
 
     #[test]
     fn a_64_is_one_address() {
         let connections = Arc::new(Connections::new(100));
-        let _first = connections.admit("2a00::1".parse().unwrap(), 1).unwrap();
-        assert!(connections.admit("2a00::2".parse().unwrap(), 1).is_none());
-        assert!(connections.admit("2a00:0:0:1::2".parse().unwrap(), 1).is_some());
+        let _first = connections.admit("2a00::1".parse().ok(), 1).unwrap();
+        assert!(connections.admit("2a00::2".parse().ok(), 1).is_none());
+        assert!(connections.admit("2a00:0:0:1::2".parse().ok(), 1).is_some());
+    }
+
+    #[test]
+    fn a_place_is_counted_for_whom_a_proxy_names_and_leaves_the_one_before() {
+        let connections = Arc::new(Connections::new(100));
+        let [first, second] = ["8.8.8.8", "8.8.4.4"].map(|ip| ip.parse().unwrap());
+        let mut proxied: Vec<_> = (0..3).filter_map(|_| connections.admit(None, 1)).collect();
+        assert_eq!(proxied.len(), 3, "a proxy is nobody's address");
+        assert!(proxied[0].count(first, 1) && proxied[1].count(second, 1) && !proxied[2].count(first, 1));
+        proxied.remove(0);
+        assert!(proxied[1].count(first, 1));
+        drop(proxied);
+        assert_eq!((connections.open(), lock(&connections.by_source).len()), (0, 0));
     }
 }
