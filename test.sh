@@ -2,8 +2,9 @@
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
 # What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
-# iproute2), of nginx, of Node.js, of Chromium and of valgrind, and, below target/, the Python bindings of libtorrent and the npm
-# packages of WebTorrent. Where it may not install it names what is missing and fails; it skips nothing.
+# iproute2), of nginx, of Node.js, of Chromium, of PostgreSQL and of valgrind, and, below target/, the Python bindings
+# of libtorrent and the npm packages of WebTorrent. Where it may not install it names what is missing and fails; it
+# skips nothing.
 set -eu
 cd "$(dirname -- "$0")"
 
@@ -14,6 +15,7 @@ sh tests/clients/install.sh
 sh tests/webtorrent/install.sh
 sh tests/proxies/install.sh
 sh crates/evenkeel-core/benches/instructions/install.sh
+sh tests/postgres/install.sh
 
 step "formatting and lints"
 cargo fmt --all --check

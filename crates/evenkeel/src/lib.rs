@@ -30,6 +30,7 @@ mod node;
 pub mod serve;
 mod sockets;
 pub mod state;
+pub mod store;
 mod sweeper;
 mod system;
 mod tls;

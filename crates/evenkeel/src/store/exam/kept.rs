@@ -1,0 +1,135 @@
+//! Control data: what is put comes back, what is wrong is refused.
+
+use super::*;
+
+sit! {
+    control_data_comes_back_as_it_was_put
+    edits_are_all_done_or_none_and_the_bad_one_is_named
+    names_that_look_like_sql_are_names
+    a_schema_of_a_newer_program_is_refused
+    a_store_that_is_opened_again_holds_what_it_held
+}
+
+fn control_data_comes_back_as_it_was_put(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    let class = Class {
+        id: 0,
+        name: "elite".to_owned(),
+        upload_percent: 150,
+        download_percent: 50,
+        clients_per_torrent_max: Some(3),
+        addresses_max: None,
+    };
+    let [class_id] = store.edit(&[Edit::Class(class.clone())]).unwrap()[..] else { panic!() };
+    let full = User {
+        previous_passkey: Some(Hash32([9; 32])),
+        previous_until: 1_700_086_400,
+        state: UserState::LeechDisabled,
+        class: Some(class_id),
+        upload_percent: Some(200),
+        download_percent: Some(0),
+        ..user("full")
+    };
+    let hybrid = Torrent {
+        info_hash_v2: Some([2; 32]),
+        size_bytes: Some(1 << 40),
+        state: TorrentState::Deleted,
+        reason: "Dupe".to_owned(),
+        freeleech_until: 1_800_000_000,
+        ..torrent(1)
+    };
+    let of_v2 = Torrent { info_hash_v1: None, info_hash_v2: Some([3; 32]), size_bytes: None, ..torrent(2) };
+    let key = AnnounceKey {
+        id: 0,
+        hash: Hash32([5; 32]),
+        note: "for a friend".to_owned(),
+        created_at: 1,
+        used_at: 2,
+    };
+    let listed = Listed { id: 0, info_hash: [8; 20], list: List::Denied, note: "court".to_owned() };
+    let setting = Setting { id: 0, name: "freeleech_until".to_owned(), value: "1800000000".to_owned() };
+    let edits = [
+        Edit::User(user("plain")),
+        Edit::User(full.clone()),
+        Edit::Torrent(hybrid.clone()),
+        Edit::Torrent(of_v2.clone()),
+        Edit::Key(key.clone()),
+        Edit::Listed(listed.clone()),
+        Edit::Setting(setting.clone()),
+    ];
+    let ids = store.edit(&edits).unwrap();
+    let expected = vec![
+        Row::User(User { id: ids[0], ..user("plain") }),
+        Row::User(User { id: ids[1], ..full.clone() }),
+        Row::Class(Class { id: class_id, ..class }),
+        Row::Torrent(Torrent { id: ids[2], ..hybrid }),
+        Row::Torrent(Torrent { id: ids[3], ..of_v2 }),
+        Row::Key(AnnounceKey { id: ids[4], ..key }),
+        Row::Listed(Listed { id: ids[5], ..listed }),
+        Row::Setting(Setting { id: ids[6], ..setting }),
+    ];
+    assert_eq!(load(&mut *store).1, expected);
+
+    let renamed = User { id: ids[1], name: "renamed".to_owned(), class: None, ..full };
+    store.edit(&[Edit::User(renamed.clone()), Edit::Remove(Kind::Torrent, ids[3])]).unwrap();
+    let (_, rows) = load(&mut *store);
+    assert_eq!(rows.len(), 7);
+    assert!(rows.contains(&Row::User(renamed)));
+}
+
+fn edits_are_all_done_or_none_and_the_bad_one_is_named(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    let [a] = store.edit(&[Edit::User(user("a"))]).unwrap()[..] else { panic!() };
+    store.edit(&[Edit::Torrent(torrent(1))]).unwrap();
+    let before = load(&mut *store).1;
+    let mut refuse = |bad: Edit| store.edit(&[Edit::User(user("new")), bad]).unwrap_err();
+
+    let taken = |error: Error, of: &str| {
+        let Error::Taken { edit: 1, field } = &error else { panic!("{error}") };
+        assert_eq!(field, of);
+        assert!(!error.is_retryable());
+    };
+    taken(refuse(Edit::User(User { passkey: Hash32([1; 32]), ..user("a") })), "name");
+    taken(refuse(Edit::User(User { name: "other".to_owned(), ..user("a") })), "passkey_hash");
+    taken(refuse(Edit::Torrent(torrent(1))), "info_hash_v1");
+
+    let out = |error: Error, of: &str| {
+        let Error::OutOfRange { edit: 1, field } = &error else { panic!("{error}") };
+        assert_eq!(field, of);
+    };
+    out(refuse(Edit::User(user(""))), "name");
+    out(refuse(Edit::User(user(&"x".repeat(10_000)))), "name");
+    out(refuse(Edit::User(User { upload_percent: Some(u32::MAX), ..user("b") })), "upload_percent");
+    out(refuse(Edit::Torrent(Torrent { info_hash_v1: None, ..torrent(2) })), "info_hash_v1");
+    out(refuse(Edit::Torrent(Torrent { reason: "x".repeat(101), ..torrent(2) })), "reason");
+
+    for missing in [Edit::User(User { id: a + 100, ..user("b") }), Edit::Remove(Kind::Class, 1)] {
+        let error = refuse(missing);
+        assert!(matches!(error, Error::Missing { edit: 1 }), "{error}");
+    }
+    assert_eq!(load(&mut *store).1, before, "nothing of it is there");
+}
+
+fn names_that_look_like_sql_are_names(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    for name in ["'; DROP TABLE users; --", "$1", "\\'", "%s\"`", "\u{202e}ünïcödé\n\t"] {
+        let [id] = store.edit(&[Edit::User(user(name))]).unwrap()[..] else { panic!() };
+        assert!(load(&mut *store).1.contains(&Row::User(User { id, ..user(name) })), "{name}");
+    }
+}
+
+fn a_schema_of_a_newer_program_is_refused(desk: &dyn Desk) {
+    drop(desk.open().unwrap());
+    desk.write("INSERT INTO evenkeel_schema (version) VALUES (99)").unwrap();
+    let error = desk.open().err().expect("it is newer than we are");
+    assert!(matches!(error, Error::NewerSchema { found: 99, known: 1 }), "{error}");
+    assert!(!error.is_retryable());
+}
+
+fn a_store_that_is_opened_again_holds_what_it_held(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    populate(&mut *store);
+    let before = load(&mut *store).1;
+    drop(store);
+    assert_eq!(load(&mut *desk.open().unwrap()).1, before);
+}
