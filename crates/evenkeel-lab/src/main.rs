@@ -1,12 +1,13 @@
 //! Measures evenkeel: what ought never to ship inside the server.
 //!
 //! * `draws` judges the peer choice of the real core;
+//! * `sim` lets communities live by it, and tells who fares how under which policy;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
 //! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
 //! * `echo` is the ceiling that a load is compared with;
 //! * `bench` loads several servers in turn and compares them.
 //!
-//! All but `draws` need Linux; all loads draw from one model, `population`.
+//! All but `draws` and `sim` need Linux; all loads draw from one model, `population`.
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ mod echo;
 mod load;
 #[cfg(target_os = "linux")]
 mod population;
+mod sim;
 #[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
@@ -42,6 +44,8 @@ struct Args {
 enum Command {
     /// Judges the peer choice: is every peer drawn equally often, and every list on its own?
     Draws(draws::Options),
+    /// Simulates communities of good and bad users around the real core, and compares policies.
+    Sim(sim::Options),
     /// Loads a tracker on this machine and measures what it answers and what it costs.
     #[cfg(target_os = "linux")]
     #[command(args_override_self = true)]
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
+        Command::Sim(options) => sim::run(&options),
         #[cfg(target_os = "linux")]
         Command::Load(options) => load::run(&options),
         #[cfg(target_os = "linux")]

@@ -1,0 +1,138 @@
+//! Simulates communities around the real core: who fares how under which policy.
+//!
+//! The model is in `sim/world.rs`, its numbers in `sim/constants.rs`; docs/equilibrium.md explains both. The core is
+//! asked through the door that the program uses, `Shard::announce`, and nothing of it is modelled.
+
+mod batch;
+mod cells;
+mod constants;
+mod graph;
+mod measure;
+mod people;
+mod regime;
+mod score;
+mod statistics;
+mod swarms;
+mod table;
+mod tracker;
+mod transfer;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use evenkeel_core::Policy;
+
+use self::batch::Job;
+use self::regime::{Regime, Setup};
+
+/// What is simulated.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Policies side by side, on the same seeds.
+    Run(RunOptions),
+}
+
+/// A comparison.
+#[derive(clap::Args)]
+struct RunOptions {
+    /// Kind of community.
+    #[arg(long, value_enum, default_value = "scarce")]
+    regime: Regime,
+    /// Policies; the first is what the others are compared with.
+    #[arg(long, value_delimiter = ',', default_value = "random,rbs", value_parser = policy)]
+    policy: Vec<Policy>,
+    /// Seeds of chance: a run for each.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+    /// Days, the first 18 hours of which are not measured.
+    #[arg(long, default_value_t = constants::DAYS)]
+    days: f64,
+    /// Peers that a session learns of from its neighbours each minute.
+    #[arg(long, default_value_t = 0.0)]
+    pex: f64,
+    /// Users in 100 that can be dialled.
+    #[arg(long, default_value_t = 100.0)]
+    connectable: f64,
+    /// Share of those who give that seeds for hours; the others leave at completion.
+    #[arg(long)]
+    seeding_share: Option<f64>,
+    /// Users in 100 that claim to seed, and send nothing; of those who give nothing.
+    #[arg(long, default_value_t = 0.0)]
+    ghosts: f64,
+    /// Good users that come during the run.
+    #[arg(long, default_value_t = 0)]
+    newcomers: usize,
+    /// File for the results as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// File for the tables; standard output by default.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+}
+
+/// Simulates.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    match &options.what {
+        What::Run(options) => compare(options),
+    }
+}
+
+fn compare(options: &RunOptions) -> anyhow::Result<()> {
+    let setup = options.setup()?;
+    ensure!(!options.policy.is_empty() && !options.seeds.is_empty(), "a policy and a seed are needed");
+    let jobs = options.policy.iter().flat_map(|policy| {
+        options.seeds.iter().map(|seed| Job {
+            cell: setup.regime.name().to_owned(),
+            setup: setup.clone(),
+            policy: *policy,
+            seed: *seed,
+        })
+    });
+    let runs = batch::run(&jobs.collect::<Vec<_>>());
+    let arms = cells::arms(&runs);
+    let text = format!("{}\n{}", table::markdown(&arms), table::tiers(&arms));
+    if let Some(path) = &options.json {
+        write(path, &(serde_json::to_string_pretty(&runs)? + "\n"))?;
+    }
+    match &options.markdown {
+        Some(path) => write(path, &text),
+        None => {
+            print!("{text}");
+            Ok(())
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+impl RunOptions {
+    fn setup(&self) -> anyhow::Result<Setup> {
+        ensure!((0.01..=30.0).contains(&self.days), "--days must be from 0.01 to 30");
+        ensure!((0.0..=100.0).contains(&self.pex), "--pex must be from 0 to 100");
+        ensure!((0.0..=100.0).contains(&self.connectable), "--connectable must be from 0 to 100");
+        ensure!((0.0..=25.0).contains(&self.ghosts), "--ghosts must be from 0 to 25");
+        ensure!(self.newcomers <= 10_000, "--newcomers must be up to 10000");
+        let mut setup = Setup::new(self.regime).with_ghosts(self.ghosts);
+        if let Some(share) = self.seeding_share {
+            ensure!((0.0..=1.0).contains(&share), "--seeding-share must be from 0 to 1");
+            ensure!(self.ghosts == 0.0, "--seeding-share says who there is, without --ghosts");
+            setup = setup.with_seeding_share(share);
+        }
+        let Self { days, pex, connectable, newcomers, .. } = *self;
+        Ok(Setup { newcomers, pex, connectable, days, ..setup })
+    }
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    let known = || Policy::ALL.map(|(name, _)| name).join(", ");
+    name.parse().map_err(|_| format!("no policy has this name; there are {}", known()))
+}
