@@ -23,6 +23,7 @@ pub mod config;
 mod counters;
 mod dns_record;
 mod health;
+pub mod journal;
 mod listen;
 pub mod log;
 mod metrics;

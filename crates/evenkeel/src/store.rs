@@ -10,7 +10,7 @@ mod control;
 mod edit;
 mod error;
 #[cfg(test)]
-mod exam;
+pub(crate) mod exam;
 mod flush;
 mod history;
 mod postgres;
@@ -133,7 +133,7 @@ pub enum Span {
 /// credited for what it did meanwhile, and for nothing twice.
 pub const STOPPED_SESSION_SECS: i64 = 6 * 3600;
 /// The baseline of a session that fell silent is kept so long.
-pub const SILENT_SESSION_SECS: i64 = 7 * 24 * 3600;
+pub const SILENT_SESSION_SECS: i64 = 24 * 3600;
 /// Changes are kept so long; who was away for longer loads everything.
 pub const CHANGES_SECS: i64 = 24 * 3600;
 /// Hours are kept so long; then only their day is.

@@ -157,7 +157,8 @@ fn session(user: UserId, torrent: TorrentId, session: u64) -> SessionRow {
         session: SessionId(session),
         uploaded: 10,
         downloaded: 20,
-        left: 30,
+        left: Some(30),
+        run: 255,
         seen_at: NOON,
         is_stopped: false,
     }

@@ -109,8 +109,10 @@ pub struct SessionRow {
     pub uploaded: u64,
     /// Counter of bytes got.
     pub downloaded: u64,
-    /// Bytes lacking.
-    pub left: u64,
+    /// Bytes lacking, if it said so.
+    pub left: Option<u64>,
+    /// What else the core knows of it, as it means it.
+    pub run: u8,
     /// Wall clock of the announce, in seconds since 1970.
     pub seen_at: i64,
     /// Whether it said `stopped`.

@@ -109,7 +109,7 @@ impl Store for Postgres {
     fn load_sessions(&mut self, show: &mut dyn FnMut(SessionRow)) -> Result<(), Error> {
         self.connection.run(connection::LONG, async |client| {
             let select =
-                "SELECT user_id, torrent_id, session, uploaded, downloaded, lacking, seen_at, is_stopped FROM sessions";
+                "SELECT user_id, torrent_id, session, uploaded, downloaded, lacking, run, seen_at, is_stopped FROM sessions";
             each(client, select, |row| {
                 show(SessionRow {
                     user: UserId(row.try_get(0)?),
@@ -117,9 +117,10 @@ impl Store for Postgres {
                     session: SessionId(row.try_get::<_, i64>(2)?.cast_unsigned()),
                     uploaded: amount(row.try_get(3)?),
                     downloaded: amount(row.try_get(4)?),
-                    left: amount(row.try_get(5)?),
-                    seen_at: row.try_get(6)?,
-                    is_stopped: row.try_get::<_, i64>(7)? != 0,
+                    left: row.try_get::<_, Option<i64>>(5)?.map(amount),
+                    run: u8::try_from(row.try_get::<_, i64>(6)?).unwrap_or(0),
+                    seen_at: row.try_get(7)?,
+                    is_stopped: row.try_get::<_, i64>(8)? != 0,
                 });
                 Ok(())
             })
@@ -132,7 +133,12 @@ impl Store for Postgres {
     }
 
     fn last_sequence(&mut self, node: NodeId) -> Result<u64, Error> {
-        self.connection.run(CALL, async |client| sequence_of(client, node).await)
+        self.connection.run(CALL, async |client| {
+            let transaction = client.transaction().await?;
+            // What a program that was killed has sent last is booked by then, or never will be.
+            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&FLUSH_LOCK]).await?;
+            sequence_of(&transaction, node).await
+        })
     }
 
     fn apply(&mut self, batch: &Batch) -> Result<Applied, Error> {

@@ -79,7 +79,7 @@ impl Store for Sqlite {
 
     fn load_sessions(&mut self, show: &mut dyn FnMut(SessionRow)) -> Result<(), Error> {
         let mut statement = self.connection.prepare(
-            "SELECT user_id, torrent_id, session, uploaded, downloaded, lacking, seen_at, is_stopped FROM sessions",
+            "SELECT user_id, torrent_id, session, uploaded, downloaded, lacking, run, seen_at, is_stopped FROM sessions",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -89,9 +89,10 @@ impl Store for Sqlite {
                 session: SessionId(row.get::<_, i64>(2)?.cast_unsigned()),
                 uploaded: amount(row.get(3)?),
                 downloaded: amount(row.get(4)?),
-                left: amount(row.get(5)?),
-                seen_at: row.get(6)?,
-                is_stopped: row.get(7)?,
+                left: row.get::<_, Option<i64>>(5)?.map(amount),
+                run: row.get(6)?,
+                seen_at: row.get(7)?,
+                is_stopped: row.get(8)?,
             });
         }
         Ok(())

@@ -73,6 +73,7 @@ pub(super) static SESSIONS: Upsert = Upsert {
         ("uploaded", Set),
         ("downloaded", Set),
         ("lacking", Set),
+        ("run", Set),
         ("seen_at", Set),
         ("is_stopped", Set),
     ],
@@ -249,7 +250,8 @@ impl Batch {
                 Some(session.session.0.cast_signed()),
                 Some(stored(session.uploaded)),
                 Some(stored(session.downloaded)),
-                Some(stored(session.left)),
+                session.left.map(stored),
+                Some(session.run.into()),
                 Some(session.seen_at),
                 Some(session.is_stopped.into()),
             ]);

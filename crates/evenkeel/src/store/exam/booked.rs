@@ -26,7 +26,7 @@ fn increments_add_up_and_baselines_are_replaced(desk: &dyn Desk) {
     let ([a, b], [first, second]) = populate(&mut *store);
     let one = Batch {
         increments: vec![increment(a, first, 100), increment(a, second, 10), increment(b, first, 1)],
-        sessions: vec![session(a, first, u64::MAX), session(a, second, 3)],
+        sessions: vec![session(a, first, u64::MAX), SessionRow { left: None, ..session(a, second, 3) }],
         ..batch(1)
     };
     assert_eq!(store.apply(&one).unwrap(), Applied::Now);
@@ -58,7 +58,7 @@ fn increments_add_up_and_baselines_are_replaced(desk: &dyn Desk) {
     drop(store);
     let found = sessions(&mut *desk.open().unwrap());
     assert_eq!(found.len(), 2);
-    assert!(found.contains(&later) && found.contains(&session(a, second, 3)));
+    assert!(found.contains(&later) && found.contains(&SessionRow { left: None, ..session(a, second, 3) }));
 }
 
 fn a_batch_that_is_repeated_books_nothing(desk: &dyn Desk) {
@@ -156,7 +156,7 @@ fn amounts_beyond_four_gigabytes_are_kept(desk: &dyn Desk) {
         sessions: vec![SessionRow {
             uploaded: amount,
             downloaded: amount,
-            left: amount,
+            left: Some(amount),
             ..session(a, first, 1)
         }],
         ..batch(1)
@@ -164,7 +164,7 @@ fn amounts_beyond_four_gigabytes_are_kept(desk: &dyn Desk) {
     store.apply(&wide).unwrap();
     let book = store.book(a, first).unwrap().unwrap();
     assert_eq!((book.uploaded, book.downloaded, book.credited), (amount, amount * 2, amount * 3));
-    assert_eq!(sessions(&mut *store)[0].left, amount);
+    assert_eq!(sessions(&mut *store)[0].left, Some(amount));
 }
 
 fn amounts_beyond_a_column_stay_at_the_largest(desk: &dyn Desk) {
@@ -180,7 +180,7 @@ fn amounts_beyond_a_column_stay_at_the_largest(desk: &dyn Desk) {
     for sequence in 1..=3 {
         let huge = Batch {
             increments: vec![huge(first), huge(second)],
-            sessions: vec![SessionRow { left: u64::MAX, ..session(a, first, 1) }],
+            sessions: vec![SessionRow { left: Some(u64::MAX), ..session(a, first, 1) }],
             ..batch(sequence)
         };
         assert_eq!(store.apply(&huge).unwrap(), Applied::Now);
@@ -190,7 +190,7 @@ fn amounts_beyond_a_column_stay_at_the_largest(desk: &dyn Desk) {
     assert_eq!((book.uploaded, book.downloaded, book.credited, book.charged), (most, most, most, most));
     let totals = store.totals(a).unwrap();
     assert_eq!((totals.uploaded, totals.credited, totals.seeded_secs), (most, most, 360));
-    assert_eq!(sessions(&mut *store)[0].left, most);
+    assert_eq!(sessions(&mut *store)[0].left, Some(most));
     assert_eq!(store.torrent_stats(first).unwrap().unwrap().uploaded, most);
     store.tidy(NOON + 100 * 24 * 3600).unwrap();
     assert_eq!(store.history(first, Span::Days).unwrap()[0].uploaded, most);
