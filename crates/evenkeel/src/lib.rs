@@ -20,6 +20,7 @@ mod census;
 mod classes;
 mod client_table;
 pub mod config;
+pub mod control;
 mod counters;
 mod dns_record;
 mod health;
