@@ -44,6 +44,10 @@ pub(crate) struct Counters {
     pub receive_drops: AtomicU64,
     /// Connections closed because their address had too many, or all had.
     pub refused_connections: AtomicU64,
+    /// Connections ended because they were idle for longest when there was no room.
+    pub ended_idle: AtomicU64,
+    /// Connections that could not be accepted for want of descriptors or memory.
+    pub accept_failures: AtomicU64,
     /// Requests whose forwarding headers were ignored, since nobody trusts their sender.
     pub forwarding_ignored: AtomicU64,
     /// Requests and connections of trusted proxies that do not say on whose behalf they come.
@@ -78,6 +82,8 @@ impl Counters {
             send_failures: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),
+            ended_idle: AtomicU64::new(0),
+            accept_failures: AtomicU64::new(0),
             forwarding_ignored: AtomicU64::new(0),
             forwarding_missing: AtomicU64::new(0),
             introductions_malformed: AtomicU64::new(0),

@@ -225,6 +225,16 @@ impl Sources {
                     sum(|of| &of.refused_connections),
                 ),
                 (
+                    "http_connections_ended_idle",
+                    "Connections and WebSockets ended because they were idle for longest when there was no room",
+                    sum(|of| &of.ended_idle),
+                ),
+                (
+                    "http_accept_failures",
+                    "Times that nothing could be accepted, for want of descriptors or memory",
+                    sum(|of| &of.accept_failures),
+                ),
+                (
                     "forwarding_ignored",
                     "Requests whose forwarding headers were ignored: their sender is not trusted",
                     sum(|of| &of.forwarding_ignored),

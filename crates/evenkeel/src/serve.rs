@@ -95,8 +95,11 @@ impl Tracker {
             hashes: [[a, b], [c, d], [e, f], [g, h]],
         };
         let node = Arc::new(Node::new(config.orders(), &secrets));
+        // Half of a very small limit.
+        let files_reserved = FILES_RESERVED.min(files_max / 2);
+        let descriptors_max = u32::try_from(files_max - files_reserved).unwrap_or(u32::MAX).max(1);
         let connections_max = match config.limits.connections_max {
-            0 => u32::try_from(files_max.saturating_sub(FILES_RESERVED).max(1)).unwrap_or(u32::MAX),
+            0 => descriptors_max,
             connections_max => connections_max,
         };
         let banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
@@ -105,7 +108,7 @@ impl Tracker {
         let http = Arc::new(Shared {
             node: Arc::clone(&node),
             census: census::start(Arc::clone(&node))?,
-            connections: Arc::new(Connections::new(connections_max)),
+            connections: Arc::new(Connections::new(connections_max, descriptors_max)),
             limits: ArcSwap::from_pointee(limits(config)),
             proxies: ArcSwap::from_pointee(proxies(config)),
             http: config.server.http,

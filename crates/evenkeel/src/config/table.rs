@@ -288,7 +288,8 @@ settings! {
         swarms_max: u32 = bounded(rules::SWARMS_MAX), at Reload;
         /// Peers that the tracker may hold.
         peers_max: u32 = bounded(rules::PEERS_MAX), at Reload;
-        /// HTTP connections and WebSockets at a time. 0 means as many as the limit of open files allows.
+        /// HTTP connections and WebSockets at a time. 0 means as many as the limit of open files allows. From 95 % on the
+        /// longest idle one ends for each that comes.
         connections_max: u32 = number(0, 0, 10_000_000), at Start;
         /// HTTP connections and WebSockets at a time from one address (IPv4 address, IPv6 /64), if it is a global one.
         connections_per_address_max: u32 = number(64, 1, 65_535), at Reload;

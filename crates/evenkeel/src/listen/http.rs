@@ -5,6 +5,7 @@ mod answer;
 mod arrival;
 mod connection;
 mod connections;
+mod idle;
 mod pages;
 mod proxies;
 
@@ -25,12 +26,18 @@ use tokio::task::LocalSet;
 
 pub(crate) use self::arrival::Manner;
 pub(crate) use self::connections::Connections;
+use self::idle::Idle;
+pub(crate) use self::idle::Seat;
 pub(crate) use self::proxies::Proxies;
 use super::ws::{self, Mailbox, Mailboxes};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
+use crate::counters::add;
 use crate::node::{Node, Worker};
 use crate::tls::Tls;
+
+/// How long nothing is accepted when the system has no descriptor or memory left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What all HTTP threads share.
 pub(crate) struct Shared {
@@ -124,6 +131,8 @@ struct Local {
     body: Vec<u8>,
     /// Answers on their way out.
     out: Vec<u8>,
+    /// The connections of the thread.
+    idle: Rc<RefCell<Idle>>,
     /// Lent to WebSockets.
     web: Rc<RefCell<ws::Local>>,
 }
@@ -140,6 +149,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
         ids: Ids::default(),
         body: Vec::new(),
         out: Vec::new(),
+        idle: Rc::default(),
         web: Rc::clone(&web),
     }));
     let tasks = LocalSet::new();
@@ -176,11 +186,23 @@ fn accept(
             };
             match accepted {
                 Ok(accepted) => arrival::admit(&shared, &local, accepted, manner),
-                // Out of descriptors or memory: accepting at once again would spin.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                // The peer was gone before we came.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    // Out of descriptors or memory. Accepting at once again would spin.
+                    make_room(&local.borrow());
+                    add(&local.borrow().worker.counters.accept_failures, 1);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     })
+}
+
+/// Ends the connection of this thread that has been idle for longest.
+fn make_room(local: &Local) {
+    let ended = local.idle.borrow_mut().end_longest();
+    add(&local.worker.counters.ended_idle, ended.into());
 }
 
 /// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it

@@ -26,7 +26,7 @@ use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder,
 
 use self::post::Queue;
 pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
-use super::http::{Shared, stopped};
+use super::http::{Seat, Shared, stopped};
 use super::stream::Stream;
 use crate::counters::add;
 use crate::log;
@@ -82,7 +82,7 @@ pub(super) async fn serve(
     shared: &Shared,
     local: &RefCell<Local>,
     stream: Stream,
-    source: IpAddr,
+    (source, seat): (IpAddr, Seat),
 ) -> io::Result<()> {
     let limits = Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
     // Messages are not cut into frames: some clients of old do not put them together again.
@@ -98,6 +98,7 @@ pub(super) async fn serve(
         id,
         queue,
         peers: HashSet::new(),
+        seat: &seat,
         pings_left: PINGS_MAX,
     };
     let ended = socket.run(&mut stream).await;
@@ -128,6 +129,7 @@ struct Socket<'a> {
     queue: Rc<Queue>,
     /// Who announced here and has not left.
     peers: HashSet<(InfoHash, PeerId)>,
+    seat: &'a Seat,
     pings_left: u32,
 }
 
@@ -148,6 +150,7 @@ impl Socket<'_> {
             tokio::select! {
                 message = stream.next() => {
                     heard = Deadline::now();
+                    self.seat.use_now();
                     was_pinged = false;
                     match self.take(message) {
                         Ok(Some(text)) => answer = Some(Message::text(text)),

@@ -53,7 +53,13 @@ pub(crate) fn start_with(config: &str) -> Program {
 /// Starts the program in a folder that may have been used before.
 pub(crate) fn start_in(folder: TempDir, config: &str) -> Program {
     std::fs::write(folder.path().join("evenkeel.toml"), config).unwrap();
-    let mut child = command(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let command = command(folder.path());
+    start_as(folder, command)
+}
+
+/// Starts the program by a command of one's own.
+pub(crate) fn start_as(folder: TempDir, mut command: Command) -> Program {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut banner = String::new();
     // The line of the capacity is the last one.
@@ -85,6 +91,11 @@ impl Program {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
+    }
+
+    /// How many files the program has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Waits until the program ends by itself.

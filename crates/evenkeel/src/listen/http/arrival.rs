@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::HandshakeKind;
 
-use super::connections::Place;
-use super::{Local, Shared, connection};
+use super::idle::Seat;
+use super::{Local, Shared, connection, make_room};
 use crate::counters::{Counters, add};
 use crate::listen::stream::Stream;
 
@@ -58,28 +58,34 @@ pub(super) fn admit(
     let counters = Arc::clone(&local.borrow().worker.counters);
     // The connections of a proxy are those of many.
     let counted = Some(ip).filter(|_| !origin.is_trusted);
-    let Some(mut place) = shared.connections.admit(counted, shared.per_address_max()) else {
+    let Some(place) = shared.connections.admit(counted, shared.per_address_max()) else {
         add(&counters.refused_connections, 1);
         return;
     };
+    if shared.connections.is_pressed() {
+        make_room(&local.borrow());
+    }
+    let idle = Rc::clone(&local.borrow().idle);
+    let mut seat = Seat::new(&idle, place);
+    let at = seat.at();
     let (shared, local) = (Arc::clone(shared), Rc::clone(local));
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         let mut arrival = Arrival { shared: &shared, counters, origin, began: Instant::now() };
         // Whatever ends a connection (a reset, a timeout) is the peer's affair.
-        let Ok(stream) = arrival.begin(stream, manner, &mut place).await else { return };
+        let Ok(stream) = arrival.begin(stream, manner, &mut seat).await else { return };
         let Arrival { origin, began, .. } = arrival;
-        connection::serve((&shared, &local), stream, origin, began, &mut place).await.ok();
-        drop(place);
+        connection::serve((&shared, &local), stream, origin, began, seat).await.ok();
     });
+    Seat::ended_by(&idle, at, task.abort_handle());
 }
 
 impl Arrival<'_> {
     /// Does what has to be done before the first request. The clock of its head runs already.
-    async fn begin(&mut self, stream: TcpStream, manner: Manner, place: &mut Place) -> io::Result<Stream> {
+    async fn begin(&mut self, stream: TcpStream, manner: Manner, seat: &mut Seat) -> io::Result<Stream> {
         let mut stream = Stream::tcp(stream)?;
         let deadline = self.began + self.shared.limits.load().head_timeout;
         if manner.is_introduced && self.origin.is_trusted {
-            timeout_at(deadline, self.be_introduced(&mut stream, place)).await??;
+            timeout_at(deadline, self.be_introduced(&mut stream, seat)).await??;
         }
         if manner.is_tls {
             stream = self.shake_hands(stream, deadline).await?;
@@ -88,7 +94,7 @@ impl Arrival<'_> {
     }
 
     /// Reads whom a trusted proxy introduces. A proxy that introduces nobody speaks for itself.
-    async fn be_introduced(&mut self, stream: &mut Stream, place: &mut Place) -> io::Result<()> {
+    async fn be_introduced(&mut self, stream: &mut Stream, seat: &mut Seat) -> io::Result<()> {
         let mut read = Vec::new();
         let (introduction, len) = loop {
             match introduction::decode(&read) {
@@ -108,7 +114,7 @@ impl Arrival<'_> {
         stream.put_back(read.split_off(len));
         if let Introduction::Client(ip) = introduction {
             self.origin = Origin { ip, is_trusted: self.shared.proxies.load().trust(ip) };
-            if !self.origin.is_trusted && !place.count(ip, self.shared.per_address_max()) {
+            if !self.origin.is_trusted && !seat.count(ip, self.shared.per_address_max()) {
                 add(&self.counters.refused_connections, 1);
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }

@@ -20,7 +20,7 @@ use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::answer::{self, Statistics};
 use super::arrival::Origin;
-use super::connections::Place;
+use super::idle::Seat;
 use super::{Local, Shared, stopped};
 use crate::counters::add;
 use crate::listen::stream::Stream;
@@ -41,12 +41,12 @@ pub(super) async fn serve(
     mut stream: Stream,
     origin: Origin,
     began: Deadline,
-    place: &mut Place,
+    seat: Seat,
 ) -> io::Result<()> {
     let mut connection = Connection {
         shared,
         local,
-        place,
+        seat,
         origin,
         source: origin.ip,
         requests_left: shared.limits.load().requests_per_connection_max,
@@ -80,7 +80,8 @@ pub(super) async fn serve(
                 let (web, source) = (Rc::clone(&local.borrow().web), connection.source);
                 stream.put_back(std::mem::take(&mut connection.read));
                 // In a box of its own: every connection would be as large as a WebSocket otherwise.
-                return Box::pin(ws::serve(shared, &web, stream, source)).await;
+                connection.seat.become_websocket();
+                return Box::pin(ws::serve(shared, &web, stream, (source, connection.seat))).await;
             }
         };
         connection.send_rest(&mut stream).await?;
@@ -91,7 +92,7 @@ pub(super) async fn serve(
 struct Connection<'a> {
     shared: &'a Shared,
     local: &'a RefCell<Local>,
-    place: &'a mut Place,
+    seat: Seat,
     origin: Origin,
     /// On whose behalf the last request came.
     source: IpAddr,
@@ -197,6 +198,7 @@ impl Connection<'_> {
     fn answer(&mut self, local: &mut Local, request: Request<'_>) -> Turn {
         let began = Instant::now();
         self.head_began = None;
+        self.seat.use_now();
         self.source = self.source_of(local, &request);
         self.requests_left = self.requests_left.saturating_sub(1);
         if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
@@ -213,7 +215,7 @@ impl Connection<'_> {
 
     /// Lets the connection be a WebSocket. Behind a proxy, it is only now known whose it is.
     fn upgrade(&mut self, local: &mut Local, request: &Request<'_>, key: &[u8]) -> Turn {
-        if self.origin.is_trusted && !self.place.count(self.source, self.shared.per_address_max()) {
+        if self.origin.is_trusted && !self.seat.count(self.source, self.shared.per_address_max()) {
             add(&local.worker.counters.refused_connections, 1);
             let framing = Framing::of(&Request { keep_alive: false, ..*request });
             let told = b"too many WebSockets of your address\n";

@@ -10,23 +10,35 @@ use evenkeel_wire::Endpoint;
 
 use crate::node::lock;
 
+/// Share of the connections from which on the longest idle one ends for each that comes.
+const PRESSED_PERCENT: u64 = 95;
+
 /// Open connections. The table of addresses is no larger than the number of connections.
 pub(crate) struct Connections {
     open: AtomicU32,
     open_max: u32,
+    /// From so many on the longest idle make room.
+    pressed_from: u32,
     by_source: Mutex<HashMap<[u8; 8], u32>>,
 }
 
 /// A connection's place, given back when it is dropped: however the connection ends.
-pub(super) struct Place {
+pub(crate) struct Place {
     connections: Arc<Connections>,
     source: Option<[u8; 8]>,
 }
 
 impl Connections {
-    /// Room for `open_max`.
-    pub(crate) fn new(open_max: u32) -> Self {
-        Self { open: AtomicU32::new(0), open_max, by_source: Mutex::default() }
+    /// Room for `open_max`, as long as there are `descriptors_max` for them.
+    pub(crate) fn new(open_max: u32, descriptors_max: u32) -> Self {
+        let most = u64::from(open_max.min(descriptors_max));
+        let pressed_from = u32::try_from((most * PRESSED_PERCENT).div_ceil(100)).unwrap_or(u32::MAX);
+        Self { open: AtomicU32::new(0), open_max, pressed_from, by_source: Mutex::default() }
+    }
+
+    /// Whether so many are open that somebody has to make room.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.open() > self.pressed_from
     }
 
     /// Open now.
@@ -108,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_address_gets_its_share_and_leaves_no_trace() {
-        let connections = Arc::new(Connections::new(100));
+        let connections = Arc::new(Connections::new(100, 100));
         let ip = "8.8.8.8".parse().unwrap();
         let places: Vec<_> = (0..3).filter_map(|_| connections.admit(Some(ip), 2)).collect();
         assert_eq!((places.len(), connections.open()), (2, 2));
@@ -120,7 +132,7 @@ mod tests {
 
     #[test]
     fn local_addresses_are_limited_in_all_only() {
-        let connections = Arc::new(Connections::new(3));
+        let connections = Arc::new(Connections::new(3, 3));
         let ip = "127.0.0.1".parse().unwrap();
         let places: Vec<_> = (0..5).filter_map(|_| connections.admit(Some(ip), 1)).collect();
         assert_eq!((places.len(), connections.open()), (3, 3));
@@ -128,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_64_is_one_address() {
-        let connections = Arc::new(Connections::new(100));
+        let connections = Arc::new(Connections::new(100, 100));
         let _first = connections.admit("2a00::1".parse().ok(), 1).unwrap();
         assert!(connections.admit("2a00::2".parse().ok(), 1).is_none());
         assert!(connections.admit("2a00:0:0:1::2".parse().ok(), 1).is_some());
@@ -136,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_place_is_counted_for_whom_a_proxy_names_and_leaves_the_one_before() {
-        let connections = Arc::new(Connections::new(100));
+        let connections = Arc::new(Connections::new(100, 100));
         let [first, second] = ["8.8.8.8", "8.8.4.4"].map(|ip| ip.parse().unwrap());
         let mut proxied: Vec<_> = (0..3).filter_map(|_| connections.admit(None, 1)).collect();
         assert_eq!(proxied.len(), 3, "a proxy is nobody's address");
@@ -145,5 +157,16 @@ mod tests {
         assert!(proxied[1].count(first, 1));
         drop(proxied);
         assert_eq!((connections.open(), lock(&connections.by_source).len()), (0, 0));
+    }
+
+    #[test]
+    fn it_is_pressed_above_95_percent_of_what_there_is() {
+        for (open_max, descriptors_max) in [(100, 1000), (1000, 100)] {
+            let connections = Arc::new(Connections::new(open_max, descriptors_max));
+            let mut places: Vec<_> = (0..95).filter_map(|_| connections.admit(None, 1)).collect();
+            assert!(!connections.is_pressed());
+            places.extend(connections.admit(None, 1));
+            assert!(connections.is_pressed());
+        }
     }
 }
