@@ -45,3 +45,7 @@ prove-bench *arguments:
 # WebTorrent sockets that come and go, 2,000 at a time: an hour by default. Stopped, it begins anew.
 prove-ws-churn minutes="60":
     scripts/prove_ws_churn.sh {{minutes}}
+
+# The books beside a naive ledger and beside the truth: a million sequences of each, two minutes.
+prove-ledger sequences="1000000":
+    EVENKEEL_SEQUENCES={{sequences}} cargo test --release -p evenkeel-core --test core ledger

@@ -156,7 +156,7 @@ impl Shard {
         cx: &Cx<'_>,
     ) -> Role {
         let Met { at, known, mark } = *met;
-        let (kind, swarm, identity) = (kind(ask), self.swarm(at), &caller.identity);
+        let (kind, swarm, identity) = (Kind::of(ask), self.swarm(at), &caller.identity);
         let policy = cx.rules.policy_for(&ask.info_hash, identity);
         let mut busy_below = 0;
         if let (Policy::Rbs(preset), Some(slot), Some(report)) = (policy, identity.slot, report) {
@@ -261,15 +261,6 @@ fn is_limited(caller: &Caller, cx: &Cx<'_>) -> bool {
 /// Whether the caller's address has as many peers in all swarms as it may.
 fn is_address_full(caller: &Caller, cx: &Cx<'_>) -> bool {
     is_limited(caller, cx) && cx.addresses.peers(caller.key.source()) >= cx.rules.peers_per_address_max
-}
-
-/// What the caller has and wants. Only a `left` of 0 makes a seeder: not to say is to lack something.
-fn kind(ask: &Announce) -> Kind {
-    match (ask.left, ask.event) {
-        (Some(0), _) => Kind::Seeder,
-        (_, Event::Paused) => Kind::Partial,
-        _ => Kind::Leecher,
-    }
 }
 
 fn stopped(stats: Stats, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {

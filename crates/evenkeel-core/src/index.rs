@@ -120,6 +120,11 @@ impl Index {
         self.resize(slots_for(self.used) * 2, hash_of);
     }
 
+    /// Memory that the slots take.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.slots)
+    }
+
     /// Where the slots are and how many less one: enough to have one fetched, from a thread that does not own them.
     pub(crate) fn base(&self) -> (*const u32, usize) {
         (self.slots.as_ptr(), self.slots.len().saturating_sub(1))

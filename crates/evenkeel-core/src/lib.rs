@@ -7,6 +7,7 @@
 //!
 //! Start at [`Shard::announce`]: every rule that can touch an announce is called from there.
 
+pub mod account;
 mod addresses;
 mod announce;
 pub mod connection;

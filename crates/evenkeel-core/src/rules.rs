@@ -42,6 +42,8 @@ pub const PEERS_PER_SWARM_MAX: Bounds = Bounds::new(1_048_576, 2, 16_000_000);
 pub const PEERS_PER_ADDRESS_AND_SWARM_MAX: Bounds = Bounds::new(8, 1, 1_000);
 /// Peers that one address (IPv4 address, IPv6 /64) may have in all swarms.
 pub const PEERS_PER_ADDRESS_MAX: Bounds = Bounds::new(2_000, 1, 1_000_000);
+/// Clients that one user may have on one torrent; one on two addresses is one.
+pub const CLIENTS_PER_USER_AND_TORRENT_MAX: Bounds = Bounds::new(3, 1, 8);
 /// Swarms that the store may hold.
 pub const SWARMS_MAX: Bounds = Bounds::new(50_000_000, 1, 500_000_000);
 /// Peers that the store may hold.
@@ -75,6 +77,8 @@ pub struct Rules {
     pub peers_per_address_max: u32,
     /// Whether the limits per address hold for addresses that are not global, too.
     pub limit_local_addresses: bool,
+    /// See [`CLIENTS_PER_USER_AND_TORRENT_MAX`].
+    pub clients_per_user_and_torrent_max: u32,
     /// See [`SWARMS_MAX`].
     pub swarms_max: u32,
     /// See [`PEERS_MAX`].
@@ -126,6 +130,7 @@ impl Default for Rules {
             peers_per_address_and_swarm_max: PEERS_PER_ADDRESS_AND_SWARM_MAX.default,
             peers_per_address_max: PEERS_PER_ADDRESS_MAX.default,
             limit_local_addresses: false,
+            clients_per_user_and_torrent_max: CLIENTS_PER_USER_AND_TORRENT_MAX.default,
             swarms_max: SWARMS_MAX.default,
             peers_max: PEERS_MAX.default,
             keep_peer_ids: false,

@@ -4,6 +4,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Time(pub u32);
 
+impl Time {
+    /// Seconds from this moment to a later one; 0 if it is not later.
+    pub(crate) fn age(self, now: Self) -> u32 {
+        let secs = now.0.wrapping_sub(self.0);
+        // Half of all differences are those of a clock that went back, or of a moment before the program started.
+        if secs > u32::MAX / 2 { 0 } else { secs }
+    }
+
+    /// So many seconds before this moment, and be that before the program started.
+    pub(crate) fn before(self, secs: u32) -> Self {
+        Self(self.0.wrapping_sub(secs))
+    }
+}
+
 /// When a peer announced last, in 10 bits: units of 32 s that wrap after 9 hours.
 ///
 /// The longest time to live is 29,100 s, the round 32,768 s, and the sweep comes by every few minutes: it finds a peer

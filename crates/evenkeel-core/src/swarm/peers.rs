@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use evenkeel_wire::{Endpoint, PeerId};
+use evenkeel_wire::{Announce, Endpoint, Event, PeerId};
 
 use super::column::Record;
 use crate::addresses::source;
@@ -30,6 +30,17 @@ pub(crate) struct Role {
     pub(crate) grade: u8,
     /// It is known that nobody reaches it who does not know it already.
     pub(crate) is_unconnectable: bool,
+}
+
+impl Kind {
+    /// Of whoever announces so. Only a `left` of 0 makes a seeder: not to say is to lack something.
+    pub(crate) fn of(ask: &Announce) -> Self {
+        match (ask.left, ask.event) {
+            (Some(0), _) => Self::Seeder,
+            (_, Event::Paused) => Self::Partial,
+            _ => Self::Leecher,
+        }
+    }
 }
 
 /// Kind (2 bits), counted (1), unconnectable (1), grade (2), stamp of the last announce (10).

@@ -1,7 +1,8 @@
 //! The core from outside, through the door that the program uses.
 //!
 //! `scripts` runs the readable scripts of `tests/scripts`; `model` compares a shard with a naive model under
-//! random operations; `uniform` judges the draws, `guarantees` what policies promise; `corpus` replays what the fuzzers found interesting. `instructions`
+//! random operations; `uniform` judges the draws, `guarantees` what policies promise; `ledger` compares the books with a
+//! naive ledger and with the truth; `corpus` replays what the fuzzers found interesting. `instructions`
 //! judges how counts are compared with their baseline.
 
 #![allow(
@@ -15,6 +16,7 @@ mod corpus;
 mod fuzz;
 mod guarantees;
 mod instructions;
+mod ledger;
 mod model;
 mod rig;
 mod scripts;

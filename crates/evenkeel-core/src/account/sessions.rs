@@ -1,0 +1,277 @@
+//! The table of sessions: one for each shard of the store, since all announces of a torrent come to one.
+
+use evenkeel_wire::{Announce, Endpoint, Event};
+
+use super::group::Group;
+pub use super::group::SESSIONS_PER_USER_AND_TORRENT_MAX;
+use super::progress::Counters;
+use super::session::{News, Session};
+use super::{Account, Baseline, Booking, SessionId, TorrentNumber, UserNumber, clock_of, kept_secs};
+use crate::index::{Index, POSITIONS_MAX};
+use crate::rules::Rules;
+use crate::time::Time;
+
+/// Sessions, found by user and torrent.
+#[derive(Default)]
+pub struct Sessions {
+    rows: Vec<Session>,
+    /// All sessions of one user on one torrent share a hash.
+    index: Index,
+    /// Where the sweep goes on.
+    sweep: usize,
+}
+
+/// An announce, and whom it is booked to.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Whom and what.
+    pub account: &'a Account,
+    /// Where it came from.
+    pub source: &'a Endpoint,
+    /// What it says.
+    pub ask: &'a Announce,
+}
+
+/// What an announce means to the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What is to be added; nothing of a session that is not known and stops, or for which there is no room.
+    pub booking: Option<Booking>,
+    /// There was no room for another session.
+    pub is_unbooked: bool,
+    /// Its user has no more clients on this torrent than it may.
+    pub is_listed: bool,
+    /// It announces again and again before the time.
+    pub is_hasty: bool,
+}
+
+impl Sessions {
+    /// Books an announce; when `is_full`, of known sessions only.
+    pub fn settle(&mut self, claim: &Claim<'_>, now: Time, rules: &Rules, is_full: bool) -> Settled {
+        let Account { user, torrent, .. } = *claim.account;
+        let group = self.group((user, torrent), now, rules);
+        let now = group.not_before(&self.rows, now);
+        let id = SessionId::of(claim.ask);
+        match group.positions().iter().copied().find(|at| self.rows[*at].id == id) {
+            Some(own) => self.renew(claim, (&group, own), now, rules),
+            None if claim.ask.event == Event::Stopped => Settled::NOTHING,
+            None if is_full || self.rows.len() >= POSITIONS_MAX => Settled::UNBOOKED,
+            None => self.begin(claim, group, now, rules),
+        }
+    }
+
+    /// Takes up a stored baseline whose session announced last `idle_secs` ago. Answers whether it did: one that is
+    /// known already, or was silent for too long, is left out.
+    pub fn restore(
+        &mut self,
+        (user, torrent): (UserNumber, TorrentNumber),
+        (baseline, idle_secs): (&Baseline, u32),
+        now: Time,
+        rules: &Rules,
+    ) -> bool {
+        let mut group = self.group((user, torrent), now, rules);
+        let is_known = group.positions().iter().any(|at| self.rows[*at].id == baseline.session);
+        let is_taken = !is_known && !group.is_full() && idle_secs <= kept_secs(rules);
+        if is_taken && self.rows.len() < POSITIONS_MAX {
+            group.push(self.insert(Session::restored((user, torrent), (baseline, idle_secs), now)));
+            if group.positions().iter().any(|at| self.rows[*at].is_snatched()) {
+                self.mark_snatched(&group);
+            }
+        }
+        is_taken
+    }
+
+    /// Forgets sessions that have been silent for as long as they are remembered, looking at no more than `budget`; the
+    /// next call goes on where this one stopped. Answers whether it came to the end.
+    pub fn sweep(&mut self, now: Time, rules: &Rules, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some(session) = self.rows.get(self.sweep) else {
+                self.sweep = 0;
+                return true;
+            };
+            if session.last().age(now) > kept_secs(rules) {
+                self.remove(self.sweep);
+            } else {
+                self.sweep += 1;
+            }
+        }
+        false
+    }
+
+    /// Forgets the sessions of a torrent whose state is in doubt, after a panic: they begin anew, and credit nothing first.
+    pub fn forget(&mut self, torrent: TorrentNumber) {
+        while let Some(at) = self.rows.iter().position(|session| session.torrent == torrent) {
+            self.remove(at);
+        }
+    }
+
+    /// Sessions that are remembered.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Memory that the table takes.
+    pub fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Session>() + self.index.bytes()
+    }
+
+    /// Books an announce of a session that is known.
+    fn renew(
+        &mut self,
+        claim: &Claim<'_>,
+        (group, own): (&Group, usize),
+        now: Time,
+        rules: &Rules,
+    ) -> Settled {
+        let ask = claim.ask;
+        let session = &mut self.rows[own];
+        let was_live = session.is_live(now, rules.peer_ttl_secs());
+        let when = (now, rules.min_interval_secs);
+        let is_hasty = session.note_address(claim.source, ask.event, when) && was_live;
+        let news = session.renew(claim.source, ask, now, rules.interval_secs);
+        let stays_listed = session.is_listed && was_live;
+        let clock = news.did.filter(|_| was_live).and_then(clock_of);
+        let secs = group.run(&mut self.rows, own, clock, now);
+        let is_listed =
+            ask.event != Event::Stopped && (stays_listed || self.has_room((group, own), now, rules));
+        self.rows[own].is_listed = is_listed;
+        let booking = self.book(claim.account, (group, own), secs, &news);
+        // Whoever stops is not told that it is not listed.
+        let is_listed = is_listed || ask.event == Event::Stopped;
+        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty }
+    }
+
+    /// Books the first announce of a session: no amount, but where the next difference begins.
+    fn begin(&mut self, claim: &Claim<'_>, group: Group, now: Time, rules: &Rules) -> Settled {
+        let Account { user, torrent, .. } = *claim.account;
+        let mut group = group;
+        if let Some(oldest) = group.oldest(&self.rows, now).filter(|_| group.is_full()) {
+            self.remove(oldest);
+            group = self.group((user, torrent), now, rules);
+        }
+        let mut session = Session::new((user, torrent), (claim.source, claim.ask), now);
+        session.covered = group.covered(&self.rows, now);
+        if group.positions().iter().any(|at| self.rows[*at].is_snatched()) {
+            session.mark_snatched();
+        }
+        let completes = session.has_completed();
+        let own = self.insert(session);
+        group.push(own);
+        let is_listed = self.has_room((&group, own), now, rules);
+        self.rows[own].is_listed = is_listed;
+        let news = News { moved: Counters::ZERO, completes, did: None };
+        let booking = self.book(claim.account, (&group, own), [0; 2], &news);
+        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty: false }
+    }
+
+    /// Whether the user may have another client on the torrent. One on two addresses is one session.
+    fn has_room(&self, (group, own): (&Group, usize), now: Time, rules: &Rules) -> bool {
+        let others = group.positions().iter().filter(|at| **at != own).map(|at| &self.rows[*at]);
+        let listed = others.filter(|other| other.is_listed && other.is_live(now, rules.peer_ttl_secs()));
+        listed.count() < rules.clients_per_user_and_torrent_max as usize
+    }
+
+    fn book(
+        &mut self,
+        account: &Account,
+        (group, own): (&Group, usize),
+        [seeded_secs, leeched_secs]: [u32; 2],
+        news: &News,
+    ) -> Booking {
+        let snatched = news.completes && !self.rows[own].is_snatched();
+        if snatched {
+            self.mark_snatched(group);
+        }
+        let Counters { uploaded, downloaded } = news.moved;
+        Booking {
+            user: account.user,
+            torrent: account.torrent,
+            uploaded,
+            downloaded,
+            credited: account.factors.credited(uploaded),
+            charged: account.factors.charged(downloaded),
+            seeded_secs,
+            leeched_secs,
+            snatched,
+            baseline: self.rows[own].baseline(),
+        }
+    }
+
+    /// Whoever of them is remembered longest knows that the torrent is completed.
+    fn mark_snatched(&mut self, group: &Group) {
+        group.positions().iter().for_each(|at| self.rows[*at].mark_snatched());
+    }
+
+    /// The sessions of a user on a torrent, without those that the sweep has not come to yet.
+    fn group(&mut self, (user, torrent): (UserNumber, TorrentNumber), now: Time, rules: &Rules) -> Group {
+        loop {
+            let (mut group, mut stale) = (Group::default(), None);
+            self.index.find(hash(user, torrent), |at| {
+                let session = &self.rows[at];
+                if (session.user, session.torrent) == (user, torrent) {
+                    group.push(at);
+                    stale = (session.last().age(now) > kept_secs(rules)).then_some(at).or(stale);
+                }
+                false
+            });
+            match stale {
+                Some(at) => self.remove(at),
+                None => return group,
+            }
+        }
+    }
+
+    fn insert(&mut self, session: Session) -> usize {
+        let at = self.rows.len();
+        if at == self.rows.capacity() {
+            // Growth by an eighth, not by doubling: all shards are about as full, and there are many.
+            self.rows.reserve_exact(4.max(at / 8));
+        }
+        self.rows.push(session);
+        let Self { rows, index, .. } = self;
+        if index.is_full() {
+            index.grow(|at| hash_of(&rows[at]));
+        }
+        index.insert(hash_of(&session), at);
+        at
+    }
+
+    fn remove(&mut self, at: usize) {
+        let Self { rows, index, .. } = self;
+        let last = rows.len() - 1;
+        index.remove(hash_of(&rows[at]), at, |at| hash_of(&rows[at]));
+        if at != last {
+            index.relocate(hash_of(&rows[last]), last, at);
+        }
+        rows.swap_remove(at);
+        if rows.len() < rows.capacity() / 4 {
+            rows.shrink_to(rows.len() * 2);
+        }
+        if index.is_sparse() {
+            index.shrink(|at| hash_of(&rows[at]));
+        }
+    }
+}
+
+impl Settled {
+    const NOTHING: Self = Self { booking: None, is_unbooked: false, is_listed: true, is_hasty: false };
+    const UNBOOKED: Self = Self { is_unbooked: true, ..Self::NOTHING };
+}
+
+fn hash_of(session: &Session) -> u64 {
+    hash(session.user, session.torrent)
+}
+
+/// Numbers of users and torrents are the books' own, so that nobody can choose where they land. This spreads them (the
+/// finish of SplitMix64): the index takes its bucket from the low bits and its tag from the high ones.
+fn hash(UserNumber(user): UserNumber, TorrentNumber(torrent): TorrentNumber) -> u64 {
+    let mut bits = (u64::from(user) << 32 | u64::from(torrent)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
+}
