@@ -256,6 +256,8 @@ pub fn write_upgrade(out: &mut Vec<u8>, accept: &str) {
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
     connection: &'static [u8],
+    /// Lets pages of any origin read the answer.
+    origins: &'static [u8],
     head_only: bool,
 }
 
@@ -267,7 +269,13 @@ impl Framing {
             (true, true) => b"Connection: keep-alive\r\n",
             (false, _) => b"Connection: close\r\n",
         };
-        Self { connection, head_only: request.head_only }
+        Self { connection, origins: b"", head_only: request.head_only }
+    }
+
+    /// The same, for pages of any origin to read: browsers keep an answer from them otherwise.
+    #[must_use]
+    pub fn for_any_origin(self) -> Self {
+        Self { origins: b"Access-Control-Allow-Origin: *\r\n", ..self }
     }
 }
 
@@ -275,11 +283,26 @@ impl Framing {
 pub fn write_answer(out: &mut Vec<u8>, status: &str, content_type: &str, body: &[u8], framing: Framing) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_bytes());
+    write_rest(out, content_type, body, framing);
+}
+
+/// Appends a whole answer that sends the client elsewhere. `location` holds no line end.
+pub fn write_redirect(out: &mut Vec<u8>, status: &str, location: &[u8], framing: Framing) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(b"\r\nLocation: ");
+    out.extend_from_slice(location);
+    write_rest(out, "text/plain", status.as_bytes(), framing);
+}
+
+/// Appends what stands behind the first line.
+fn write_rest(out: &mut Vec<u8>, content_type: &str, body: &[u8], framing: Framing) {
     out.extend_from_slice(b"\r\nContent-Type: ");
     out.extend_from_slice(content_type.as_bytes());
     out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
     out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(framing.origins);
     out.extend_from_slice(framing.connection);
     out.extend_from_slice(b"\r\n");
     if !framing.head_only {
@@ -299,7 +322,13 @@ pub fn write_refusal(out: &mut Vec<u8>, error: HeadError) {
         }
         _ => b"Connection: close\r\n",
     };
-    write_answer(out, status, "text/plain", status.as_bytes(), Framing { connection, head_only: false });
+    write_answer(
+        out,
+        status,
+        "text/plain",
+        status.as_bytes(),
+        Framing { connection, origins: b"", head_only: false },
+    );
 }
 
 /// The peers of an announce answer, in wire form.

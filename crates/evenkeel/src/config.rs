@@ -23,7 +23,7 @@ mod url;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
-pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Proxy, Server, State, Tls};
+pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Proxy, Server, State, Tls, WebTorrent};
 pub use text::{example, show};
 pub use url::PublicUrl;
 

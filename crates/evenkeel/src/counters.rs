@@ -44,6 +44,10 @@ pub(crate) struct Counters {
     pub receive_drops: AtomicU64,
     /// Connections closed because their address had too many, or all had.
     pub refused_connections: AtomicU64,
+    /// Requests that were sent elsewhere.
+    pub redirected: AtomicU64,
+    /// WebSockets closed because they sent too many messages.
+    pub websockets_too_busy: AtomicU64,
     /// Connections ended because they were idle for longest when there was no room.
     pub ended_idle: AtomicU64,
     /// Connections that could not be accepted for want of descriptors or memory.
@@ -82,6 +86,8 @@ impl Counters {
             send_failures: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),
+            redirected: AtomicU64::new(0),
+            websockets_too_busy: AtomicU64::new(0),
             ended_idle: AtomicU64::new(0),
             accept_failures: AtomicU64::new(0),
             forwarding_ignored: AtomicU64::new(0),

@@ -29,6 +29,7 @@ mod listen;
 pub mod log;
 mod metrics;
 mod node;
+mod redirects;
 pub mod serve;
 mod sockets;
 pub mod state;

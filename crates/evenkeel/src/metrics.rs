@@ -234,6 +234,12 @@ impl Sources {
                     "Times that nothing could be accepted, for want of descriptors or memory",
                     sum(|of| &of.accept_failures),
                 ),
+                ("http_redirects", "Requests that were sent elsewhere", sum(|of| &of.redirected)),
+                (
+                    "webtorrent_sockets_too_busy",
+                    "WebSockets closed because they sent too many messages",
+                    sum(|of| &of.websockets_too_busy),
+                ),
                 (
                     "forwarding_ignored",
                     "Requests whose forwarding headers were ignored: their sender is not trusted",

@@ -17,7 +17,7 @@ use crate::config::{Config, Reload};
 use crate::counters::Dialect;
 use crate::listen;
 use crate::listen::http::{Connections, Limits, Listener, Manner, Proxies, Shared};
-use crate::listen::ws::{Mailbox, Mailboxes};
+use crate::listen::ws::{Mailbox, Mailboxes, Strangers};
 use crate::log::{self, LogHandle};
 use crate::metrics::{self, Sources};
 use crate::node::{Node, Secrets};
@@ -115,6 +115,8 @@ impl Tracker {
             webtorrent: config.server.webtorrent,
             mailboxes: to_mailboxes,
             websockets: AtomicU32::new(0),
+            any_origin: config.server.any_origin,
+            strangers: (!config.webtorrent.strict).then(Strangers::default),
             landing_page: config.server.landing_page,
             announce_urls: banner.announce_urls(),
             tls: tls(config)?,
@@ -316,6 +318,9 @@ fn limits(config: &Config) -> Limits {
         requests_per_connection_max: config.limits.requests_per_connection_max,
         connections_per_address_max: config.limits.connections_per_address_max,
         websocket_idle_timeout: Duration::from_secs(config.limits.websocket_idle_timeout_secs.into()),
+        websocket_messages_max: config.limits.websocket_messages_per_minute_max,
+        limit_local_addresses: config.limits.limit_local_addresses,
+        redirects: config.server.redirects.clone(),
         full_scrape_torrents_max: config.limits.full_scrape_torrents_max,
     }
 }

@@ -16,6 +16,7 @@ use super::problem::Origin;
 use super::read::Reader;
 use super::{Format, PublicUrl};
 use crate::classes::Class;
+use crate::redirects::Redirect;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,12 @@ const NETWORKS: Texts<IpNet> = Texts {
     form: "a network or one address: \"192.0.2.0/24\", \"2001:db8::/32\", \"127.0.0.1\"",
     max: 256,
 };
+const REDIRECTS: Texts<Redirect> = Texts {
+    read: |text| text.parse().ok(),
+    write: Redirect::to_string,
+    form: "a path, a status and a URL: \"/announce 307 https://new.example.org/announce\"",
+    max: 64,
+};
 const HEADERS: &[(&str, Option<Header>)] = &[
     ("x-forwarded-for", Some(Header::XForwardedFor)),
     ("forwarded", Some(Header::Forwarded)),
@@ -205,6 +212,11 @@ settings! {
         udp_nap_micros: u32 = number(100, 0, 10_000), at Start;
         /// Whether / shows a page that tells people what this is and which URLs to use.
         landing_page: bool = Switch(true), at Start;
+        /// Whether pages of any origin may read the answers of /announce, /scrape and /stats.json (CORS).
+        any_origin: bool = Switch(true), at Start;
+        /// Paths whose callers are sent elsewhere with their query, over HTTP and https alike: path, status (301, 302 or
+        /// 307), URL.
+        redirects: Vec<Redirect> = REDIRECTS, at Reload;
     }
     /// TLS: https, and WebTorrent over wss, on a port of their own.
     tls: Tls {
@@ -227,6 +239,12 @@ settings! {
         protocol_on_http: bool = Switch(false), at Start;
         /// Whether they begin connections to tls.port with the PROXY protocol, version 1 or 2, before TLS.
         protocol_on_https: bool = Switch(false), at Start;
+    }
+    /// What browsers say to each other through the tracker.
+    webtorrent: WebTorrent {
+        /// Whether an answer reaches only the socket whose offer its sender was handed, once. Otherwise it goes to whoever
+        /// announces under the peer id that it names, as with the JavaScript tracker: strangers can answer for others.
+        strict: bool = Switch(true), at Start;
     }
     /// Metrics and readiness, for the operator alone.
     admin: Admin {
@@ -302,6 +320,9 @@ settings! {
         /// Seconds that a WebSocket may be silent before it is closed; after half of them it is asked whether
         /// it is still there.
         websocket_idle_timeout_secs: u32 = number(120, 2, 3600), at Reload;
+        /// Messages that a WebSocket may send in a minute before it is closed. Like other limits of an address, it holds for
+        /// global addresses, and for all with limit_local_addresses.
+        websocket_messages_per_minute_max: u32 = number(6000, 10, 10_000_000), at Reload;
         /// Torrents up to which a scrape that names none is answered with all of them. 0 answers none: listing
         /// everything is dear, and tells everybody what is there.
         full_scrape_torrents_max: u32 = number(0, 0, 100_000), at Reload;

@@ -29,11 +29,12 @@ pub(crate) use self::connections::Connections;
 use self::idle::Idle;
 pub(crate) use self::idle::Seat;
 pub(crate) use self::proxies::Proxies;
-use super::ws::{self, Mailbox, Mailboxes};
+use super::ws::{self, Mailbox, Mailboxes, Strangers};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
 use crate::counters::add;
 use crate::node::{Node, Worker};
+use crate::redirects::Redirect;
 use crate::tls::Tls;
 
 /// How long nothing is accepted when the system has no descriptor or memory left.
@@ -59,6 +60,10 @@ pub(crate) struct Shared {
     pub mailboxes: Mailboxes,
     /// Open WebSockets.
     pub websockets: AtomicU32,
+    /// Whether pages of any origin may read answers.
+    pub any_origin: bool,
+    /// Where peers are that anybody may answer; `None` if only who was handed an offer may.
+    pub strangers: Option<Strangers>,
     /// Whether `/` answers.
     pub landing_page: bool,
     /// Announce URLs for the landing page.
@@ -82,6 +87,12 @@ pub(crate) struct Limits {
     pub connections_per_address_max: u32,
     /// A WebSocket that says nothing for so long is closed.
     pub websocket_idle_timeout: Duration,
+    /// Messages of one WebSocket in a minute, if they are limited for its address.
+    pub websocket_messages_max: u32,
+    /// Whether addresses that are not global have limits, too.
+    pub limit_local_addresses: bool,
+    /// Who is sent elsewhere.
+    pub redirects: Vec<Redirect>,
     /// A scrape of everything is answered while there are no more torrents than so.
     pub full_scrape_torrents_max: u32,
 }

@@ -4,6 +4,7 @@
 //! ends, each of its peers leaves as if it had said `stopped`.
 
 mod post;
+mod strangers;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
-use evenkeel_core::{Handout, PeerKey, Reason, SocketId, WebKey};
+use evenkeel_core::{Handout, PeerKey, Reason, Scope, SocketId, WebKey};
 use evenkeel_wire::limits::WS_MESSAGE_BYTES_MAX;
 use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subject};
 use evenkeel_wire::{Announce, Endpoint, Event, Failure, InfoHash, Key, PeerId, Scrape};
@@ -22,11 +23,12 @@ use futures_util::{SinkExt, StreamExt};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
-use tokio_websockets::{CloseCode, Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
+use tokio_websockets::{CloseCode, Config, Error, Message, ServerBuilder, WebSocketStream};
 
 use self::post::Queue;
 pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
-use super::http::{Seat, Shared, stopped};
+pub(crate) use self::strangers::Strangers;
+use super::http::{Limits, Seat, Shared, stopped};
 use super::stream::Stream;
 use crate::counters::add;
 use crate::log;
@@ -84,7 +86,7 @@ pub(super) async fn serve(
     stream: Stream,
     (source, seat): (IpAddr, Seat),
 ) -> io::Result<()> {
-    let limits = Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
+    let limits = tokio_websockets::Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
     // Messages are not cut into frames: some clients of old do not put them together again.
     let config = Config::default().frame_size(usize::MAX);
     let mut stream = ServerBuilder::new().limits(limits).config(config).serve(stream);
@@ -100,6 +102,7 @@ pub(super) async fn serve(
         peers: HashSet::new(),
         seat: &seat,
         pings_left: PINGS_MAX,
+        pace: Pace::of(source),
     };
     let ended = socket.run(&mut stream).await;
     // From here on nobody is introduced to its peers any more, however long the farewell takes.
@@ -131,6 +134,31 @@ struct Socket<'a> {
     peers: HashSet<(InfoHash, PeerId)>,
     seat: &'a Seat,
     pings_left: u32,
+    pace: Pace,
+}
+
+/// How many messages came within the minute.
+struct Pace {
+    is_global: bool,
+    began: Instant,
+    messages: u32,
+}
+
+impl Pace {
+    fn of(source: IpAddr) -> Self {
+        let is_global = Scope::of(&Endpoint::new(source, 0)) == Scope::Global;
+        Self { is_global, began: Instant::now(), messages: 0 }
+    }
+
+    /// Whether one more may come.
+    fn allows(&mut self, now: Instant, limits: &Limits) -> bool {
+        const MINUTE: Duration = Duration::from_secs(60);
+        if now.duration_since(self.began) >= MINUTE {
+            (self.began, self.messages) = (now, 0);
+        }
+        self.messages = self.messages.saturating_add(1);
+        self.messages <= limits.websocket_messages_max || !(self.is_global || limits.limit_local_addresses)
+    }
 }
 
 impl Socket<'_> {
@@ -217,6 +245,11 @@ impl Socket<'_> {
         };
         if message.is_text() {
             let began = Instant::now();
+            if !self.pace.allows(began, &self.shared.limits.load()) {
+                add(&self.local.borrow().worker.counters.websockets_too_busy, 1);
+                self.count(Reason::Garbage);
+                return Err(End::Close(CloseCode::POLICY_VIOLATION, "too many messages"));
+            }
             let answered = self.shared.node.catch(|| self.answer(message.as_payload()));
             self.local.borrow().worker.counters.count_latency(began.elapsed(), 1);
             return answered.ok_or(End::Close(CloseCode::INTERNAL_SERVER_ERROR, Failure::Internal.text()));
@@ -280,6 +313,9 @@ impl Socket<'_> {
         } else {
             self.peers.insert(peer);
         }
+        if let Some(strangers) = &self.shared.strangers {
+            if is_leaving { strangers.forget(peer, self.id) } else { strangers.learn(peer, self.id) }
+        }
         let mut text = Vec::with_capacity(256);
         ws::write_announce(&mut text, &ask.info_hash, &reply);
 
@@ -306,6 +342,10 @@ impl Socket<'_> {
         let offer = answer.offer_id.and_then(|id| {
             let key = node.offer_key(&answer.info_hash, &answer.to_peer_id, &id);
             self.queue.take_offer(key, node.now())
+        });
+        let offer = offer.or_else(|| {
+            let strangers = self.shared.strangers.as_ref()?;
+            strangers.find((answer.info_hash, answer.to_peer_id))
         });
         let Some(to) = offer else { return self.count(Reason::AnsweredStranger) };
         let mut text = Vec::with_capacity(256 + answer.sdp.len());
@@ -341,6 +381,9 @@ impl Drop for Socket<'_> {
         let Local { worker, sockets, .. } = &mut *self.local.borrow_mut();
         sockets.close(self.id);
         for (info_hash, peer_id) in self.peers.drain() {
+            if let Some(strangers) = &self.shared.strangers {
+                strangers.forget((info_hash, peer_id), self.id);
+            }
             let key = PeerKey::Web(WebKey { source: self.source, socket: self.id, peer_id });
             let leaving = Announce {
                 info_hash,

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 
-use crate::rig::{Ask, WAYS, Way, command, start, start_with};
+use crate::rig::{Ask, WAYS, Way, command, start, start_with, wait_for};
 
 const HEX: &str = "0101010101010101010101010101010101010101";
 
@@ -245,4 +245,37 @@ fn hash_of(target: &str) -> [u8; 20] {
         }
     }
     bytes.try_into().unwrap()
+}
+
+#[test]
+fn redirects_are_followed_to_the_tracker_that_answers_and_not_for_ever() {
+    let there = start();
+    there.announce(Way::HttpV4, &Ask::seeder([1; 20], 1001));
+    let to = url(there.address(Way::HttpV4), "http");
+    let scrape = to.replace("/announce", "/scrape");
+    for status in [301, 302, 307] {
+        let here = start_with(&format!(
+            "[server]\nredirects = [\"/announce {status} {to}\", \"/scrape {status} {scrape}\"]\n"
+        ));
+        let asked = url(here.address(Way::HttpV4), "http");
+        let text = success(&["announce", &asked, HEX, "--port", "7000"]);
+        assert!(text.contains("127.0.0.1:1001"), "{text}");
+        assert!(success(&["scrape", &asked, HEX]).contains(HEX));
+        assert_eq!(here.metric("evenkeel_swarms"), 0.0);
+        assert!(here.metric("evenkeel_http_redirects_total") >= 3.0, "announce, farewell, scrape");
+    }
+    // Two trackers that send everybody to each other.
+    let (one, other) = (start(), start());
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        let rule =
+            format!("[server]\nredirects = [\"/announce 302 {}\"]\n", url(to.address(Way::HttpV4), "http"));
+        std::fs::write(from.folder.path().join("evenkeel.toml"), rule).unwrap();
+        from.signal("HUP");
+        wait_for("the rule", || (from.get("/announce").0 == 302).then_some(()));
+    }
+    let output = evenkeel(&["announce", &url(one.address(Way::HttpV4), "http"), HEX]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("redirect"));
+    let asked = |program: &crate::rig::Program| program.metric("evenkeel_http_redirects_total");
+    assert!(asked(&one) + asked(&other) < 20.0);
 }

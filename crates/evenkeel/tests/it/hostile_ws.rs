@@ -305,3 +305,24 @@ fn websockets_count_against_the_connections() {
     drop(sockets);
     wait_for("room", || std::panic::catch_unwind(|| program.get("/health")).ok());
 }
+
+#[test]
+fn a_socket_that_sends_too_many_messages_is_closed() {
+    let config = "[limits]\nwebsocket_messages_per_minute_max = 20\n";
+    let program = start_with(&format!("{config}limit_local_addresses = true\n"));
+    let mut busy = program.websocket(Way::HttpV4);
+    let mut calm = program.websocket(Way::HttpV4);
+    for _ in 0..20 {
+        busy.announce(&Ask::leecher(TORRENT, 1));
+    }
+    busy.send(&announce(&Ask::leecher(TORRENT, 1), &[]));
+    assert_eq!(busy.end(), Some((1008, "too many messages".to_owned())));
+    assert_eq!(program.metric("evenkeel_webtorrent_sockets_too_busy_total"), 1.0);
+    assert_eq!(calm.announce(&Ask::leecher(TORRENT, 2)).incomplete, 1, "its peer has left, and nobody else");
+    // Like all limits of addresses, it is not for those of a private network unless it is said to be.
+    let program = start_with(config);
+    let mut local = program.websocket(Way::HttpV4);
+    for _ in 0..40 {
+        local.announce(&Ask::leecher(TORRENT, 1));
+    }
+}

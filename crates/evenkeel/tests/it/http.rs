@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::bencode::Value;
-use crate::rig::{Ask, Program, Way, get, start, start_with};
+use crate::rig::{Ask, Program, Way, get, start, start_with, wait_for};
 
 const TORRENT: [u8; 20] = [1; 20];
 
@@ -235,4 +235,52 @@ fn an_upgrade_that_we_do_not_know_is_an_ordinary_get() {
     let program = start();
     let answer = program.raw(b"GET /health HTTP/1.1\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
+}
+
+#[test]
+fn pages_of_any_origin_may_read_answers_unless_the_operator_objects() {
+    let allowed = "Access-Control-Allow-Origin: *\r\n";
+    for (config, is_allowed) in [("", true), ("[server]\nany_origin = false\n", false)] {
+        let program = start_with(config);
+        for target in ["/announce", "/scrape?info_hash=x", "/stats.json"] {
+            let head =
+                program.raw(format!("GET {target} HTTP/1.0\r\nOrigin: https://a.example\r\n\r\n").as_bytes());
+            assert_eq!(head.contains(allowed), is_allowed, "{target}: {head}");
+        }
+        for target in ["/", "/stats", "/health", "/nowhere"] {
+            let head = program.raw(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
+            assert!(!head.contains("Access-Control"), "{target}: {head}");
+        }
+    }
+}
+
+#[test]
+fn search_engines_are_told_what_is_no_reading() {
+    let (status, body) = start().get("/robots.txt");
+    let text = String::from_utf8(body).unwrap();
+    assert_eq!(status, 200);
+    assert!(text.starts_with("User-agent: *\n") && text.contains("\nDisallow: /announce\n"), "{text}");
+}
+
+#[test]
+fn a_redirect_names_the_other_place_with_the_query_and_changes_at_reload() {
+    let rule =
+        |status: u16| format!("[server]\nredirects = [\"/announce {status} https://example.org/x\"]\n");
+    let program = start_with(&rule(301));
+    let asked = || program.raw(b"GET /announce?info_hash=%ff\xfe&a=b HTTP/1.0\r\n\r\n");
+    let answer = asked();
+    assert!(answer.starts_with("HTTP/1.1 301 Moved Permanently\r\n"), "{answer}");
+    assert!(answer.contains("\r\nLocation: https://example.org/x?info_hash=%ff%FE&a=b\r\n"), "{answer}");
+    assert_eq!(program.metric("evenkeel_http_redirects_total"), 1.0);
+    for status in [302, 307] {
+        std::fs::write(program.folder.path().join("evenkeel.toml"), rule(status)).unwrap();
+        program.signal("HUP");
+        wait_for("the new rule", || asked().starts_with(&format!("HTTP/1.1 {status} ")).then_some(()));
+    }
+    assert_eq!(program.get("/health").0, 200);
+    assert_eq!(
+        program.announce(Way::UdpV4, &Ask::seeder(TORRENT, 1001)).complete,
+        1,
+        "UDP knows no redirects"
+    );
 }

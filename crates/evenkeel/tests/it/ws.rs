@@ -404,3 +404,35 @@ fn a_tracker_that_stops_says_goodbye() {
     assert_eq!(socket.end(), Some((1001, "the tracker stops".to_owned())));
     assert!(program.wait().0.success());
 }
+
+#[test]
+fn anybody_may_answer_anybody_only_where_the_operator_says_so() {
+    let program = start_with("[webtorrent]\nstrict = false\n");
+    let ((mut a, first), (mut b, second)) = pair(&program);
+    // An offer that nobody was handed, and a socket that announces nothing.
+    let mut stranger = program.websocket(Way::HttpV4);
+    stranger.send(&answer(&Ask::leecher(TORRENT, 3), &second, 7));
+    assert_eq!(b.message()["peer_id"], binary(&Ask::leecher(TORRENT, 3).peer_id));
+    // A peer that has left is nowhere, by whatever it leaves, nor is one of another torrent.
+    a.exchange(&announce(&first.event("stopped"), &[]));
+    stranger.send(&answer(&Ask::leecher(TORRENT, 3), &first, 7));
+    stranger.send(&answer(&Ask::leecher(OTHER, 3), &second, 7));
+    stranger.assert_silence();
+    a.assert_silence();
+    b.assert_silence();
+    drop(b);
+    let stranded = "evenkeel_requests_total{dialect=\"ws\",reason=\"answered_stranger\"}";
+    wait_for("the socket to be gone", || {
+        let before = program.metric(stranded);
+        stranger.send(&answer(&Ask::leecher(TORRENT, 3), &second, 7));
+        stranger.assert_silence();
+        (program.metric(stranded) > before).then_some(())
+    });
+    // An offer that was handed out is answered as ever.
+    let mut c = program.websocket(Way::HttpV4);
+    a.exchange(&announce(&first.event("started"), &[]));
+    c.exchange(&announce(&Ask::leecher(TORRENT, 4), &[offer(1)]));
+    a.message();
+    a.send(&answer(&first, &Ask::leecher(TORRENT, 4), 1));
+    assert_eq!(c.message()["offer_id"], offer(1)["offer_id"]);
+}

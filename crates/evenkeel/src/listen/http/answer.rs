@@ -10,6 +10,7 @@ use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 
 use super::pages::{self, Found, Page};
 use super::{Local, Shared};
+use crate::counters::add;
 
 /// Buffers of a thread are kept up to this size, which holds the answer to any announce.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -47,8 +48,18 @@ pub(super) fn answer(
     source: IpAddr,
     request: &Request<'_>,
 ) -> Option<Statistics> {
-    let framing = Framing::of(request);
+    let mut framing = Framing::of(request);
+    if shared.any_origin && matches!(request.path, b"/announce" | b"/scrape" | b"/stats.json") {
+        framing = framing.for_any_origin();
+    }
     empty(&mut local.body);
+    if let Some(redirect) = shared.limits.load().redirects.iter().find(|rule| rule.is_of(request.path)) {
+        redirect.write_location(request.query, &mut local.body);
+        local.worker.counters.count(Reason::Page);
+        add(&local.worker.counters.redirected, 1);
+        http::write_redirect(&mut local.out, redirect.status(), &local.body, framing);
+        return None;
+    }
     let mut status = "200 OK";
     match request.path {
         b"/announce" if shared.http => match query::announce(request.query) {

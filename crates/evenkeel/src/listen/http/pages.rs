@@ -1,4 +1,5 @@
-//! What a person or a monitor reads on the public port: `/`, `/stats`, `/stats.json`, `/health`.
+//! What a person or a monitor reads on the public port: `/`, `/stats`, `/stats.json`,
+//! `/health`, `/robots.txt`.
 
 use std::fmt::Write as _;
 
@@ -35,6 +36,11 @@ pub(super) enum Found {
 /// Looks for the page at a path.
 pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: bool) -> Found {
     match path {
+        // Announces and statistics are no reading for a search engine.
+        b"/robots.txt" => {
+            let text = "User-agent: *\nDisallow: /announce\nDisallow: /scrape\nDisallow: /stats\n";
+            Found::Page(page("text/plain", text.to_owned()))
+        }
         b"/health" => Found::Page(page("text/plain", "ok\n".to_owned())),
         b"/" if shared.landing_page => Found::Page(page(HTML, landing(shared, source))),
         b"/stats.json" => Found::Statistics { as_json: true },
