@@ -49,3 +49,7 @@ prove-ws-churn minutes="60":
 # The books beside a naive ledger and beside the truth: a million sequences of each, two minutes.
 prove-ledger sequences="1000000":
     EVENKEEL_SEQUENCES={{sequences}} cargo test --release -p evenkeel-core --test core ledger
+
+# What the policies do to simulated communities, for docs/proofs/equilibrium.md: some minutes.
+prove-equilibrium *arguments:
+    scripts/prove_equilibrium.sh {{arguments}}

@@ -4,11 +4,16 @@
 //! asked through the door that the program uses, `Shard::announce`, and nothing of it is modelled.
 
 mod batch;
+mod best_response;
 mod cells;
 mod constants;
+mod equilibrium;
+mod explain;
 mod graph;
 mod measure;
 mod people;
+mod plot;
+mod prove;
 mod regime;
 mod score;
 mod statistics;
@@ -24,6 +29,7 @@ use anyhow::{Context as _, ensure};
 use evenkeel_core::Policy;
 
 use self::batch::Job;
+use self::cells::Arm;
 use self::regime::{Regime, Setup};
 
 /// What is simulated.
@@ -37,6 +43,12 @@ pub(crate) struct Options {
 enum What {
     /// Policies side by side, on the same seeds.
     Run(RunOptions),
+    /// Where communities come to rest in which everybody does what is best for them.
+    Equilibrium(equilibrium::Options),
+    /// What some announces are answered in one small swarm, in words.
+    Explain,
+    /// Everything that the policies have to show; fails if they do not.
+    Prove(prove::Options),
 }
 
 /// A comparison.
@@ -75,12 +87,21 @@ struct RunOptions {
     /// File for the tables; standard output by default.
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Folder for plots.
+    #[arg(long)]
+    svg: Option<PathBuf>,
 }
 
 /// Simulates.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.what {
         What::Run(options) => compare(options),
+        What::Equilibrium(options) => equilibrium::run(options),
+        What::Explain => {
+            print!("{}", explain::text());
+            Ok(())
+        }
+        What::Prove(options) => prove::run(options),
     }
 }
 
@@ -101,6 +122,9 @@ fn compare(options: &RunOptions) -> anyhow::Result<()> {
     if let Some(path) = &options.json {
         write(path, &(serde_json::to_string_pretty(&runs)? + "\n"))?;
     }
+    if let Some(folder) = &options.svg {
+        draw(folder, &arms)?;
+    }
     match &options.markdown {
         Some(path) => write(path, &text),
         None => {
@@ -108,6 +132,18 @@ fn compare(options: &RunOptions) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+fn draw(folder: &Path, arms: &[Arm<'_>]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let Some(first) = arms.first() else { return Ok(()) };
+    write(&folder.join("times.svg"), &plot::times(&format!("Who waits how long: {}", first.cell), arms))?;
+    write(&folder.join("cost.svg"), &plot::costs(arms, &[first.cell]))?;
+    for arm in arms {
+        let title = format!("Where the classes are: {}, {}", arm.cell, arm.policy);
+        write(&folder.join(format!("tiers-{}.svg", arm.policy)), &plot::tiers(&title, arm))?;
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -135,4 +171,42 @@ impl RunOptions {
 fn policy(name: &str) -> Result<Policy, String> {
     let known = || Policy::ALL.map(|(name, _)| name).join(", ");
     name.parse().map_err(|_| format!("no policy has this name; there are {}", known()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The figures of one small regime under two policies, short enough for every change.
+    fn trace() -> String {
+        let setup = Setup { users: 100, torrents: 20, size_gb: 1.0, days: 1.0, ..Setup::new(Regime::Scarce) };
+        let jobs = ["random", "rbs"].map(|name| Job {
+            cell: "small".to_owned(),
+            setup: setup.clone(),
+            policy: name.parse().unwrap(),
+            seed: 1,
+        });
+        let mut text = String::new();
+        for run in batch::run(&jobs) {
+            text += &format!("{} {}\n", run.job.policy, run.figures.trace);
+            for (name, value) in &run.figures.values {
+                text += &format!("  {name} {value:.3}\n");
+            }
+        }
+        text
+    }
+
+    /// Every answer of the core in these runs, and what follows from it, is as it was when the file was written. Who
+    /// changes a policy or the model on purpose writes it anew with `UPDATE_TRACE=1` and reads what has changed.
+    #[test]
+    fn the_golden_trace_is_reproduced() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sim/trace.txt");
+        let trace = trace();
+        if std::env::var_os("UPDATE_TRACE").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &trace).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(trace, golden, "UPDATE_TRACE=1 writes {} anew", path.display());
+    }
 }

@@ -24,6 +24,11 @@ pub(super) fn arms(runs: &[Run]) -> Vec<Arm<'_>> {
     runs.chunk_by(is_same).filter_map(arm).collect()
 }
 
+/// The arm of a policy in a cell.
+pub(super) fn find<'a>(arms: &[Arm<'a>], cell: &str, policy: Policy) -> Option<Arm<'a>> {
+    arms.iter().find(|arm| arm.cell == cell && arm.policy == policy).copied()
+}
+
 impl Arm<'_> {
     /// A figure of each run, by seed.
     fn values(&self, name: &str) -> Vec<(u64, f64)> {
