@@ -15,6 +15,8 @@ pub(crate) struct Addresses {
     pub https: Vec<SocketAddr>,
     /// UDP.
     pub udp: Vec<SocketAddr>,
+    /// Unix sockets.
+    pub unix: Vec<PathBuf>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
 }
@@ -112,6 +114,9 @@ impl Banner {
         }
         if let Some(admin) = self.bound.admin {
             line(&mut text, "metrics", &format!("http://{admin}/metrics"));
+        }
+        for path in &self.bound.unix {
+            line(&mut text, "socket", &path.display().to_string());
         }
         line(&mut text, "state", &self.state.display().to_string());
         line(

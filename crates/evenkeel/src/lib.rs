@@ -12,6 +12,7 @@ use crate::config::Reload;
 use crate::serve::Start;
 use crate::state::StateDir;
 
+mod activation;
 mod admin;
 pub mod args;
 mod ask;

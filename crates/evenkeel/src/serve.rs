@@ -57,6 +57,8 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     let mut sockets = Sockets::bind(&start.config)?;
     let mut tracker = Tracker::new(start, &sockets, files_max)?;
     let admin = sockets.admin.take();
+    // Removed when the program ends, and not before.
+    let _unix_file = sockets.unix_file.take();
     let (threads, ended) = tracker.start_threads(sockets)?;
     tracker.banner.print()?;
     let result = runtime.block_on(tracker.supervise(start, admin, (signals, ended)));
@@ -70,8 +72,8 @@ struct Tracker {
     http: Arc<Shared>,
     /// One for each HTTP thread, until it is started.
     mailboxes: Vec<Mailbox>,
-    /// Of the plain port and that of TLS.
-    manners: [Manner; 2],
+    /// Of the plain port, that of TLS, and Unix sockets.
+    manners: [Manner; 3],
     udp_nap: Duration,
     banner: Banner,
     stop: Arc<AtomicBool>,
@@ -126,6 +128,7 @@ impl Tracker {
         let manners = [
             Manner { is_introduced: config.proxy.protocol_on_http, is_tls: false },
             Manner { is_introduced: config.proxy.protocol_on_https, is_tls: true },
+            Manner { is_introduced: config.proxy.protocol_on_unix, is_tls: false },
         ];
         Ok(Self { node, http, mailboxes, manners, udp_nap, banner, stop: Arc::default(), stopping })
     }
@@ -149,8 +152,11 @@ impl Tracker {
             let each = move |socket| Listener { socket, manner };
             sockets.into_iter().map(move |bound| bound.into_iter().map(each).collect())
         };
-        let [http, https] = self.manners;
-        let listeners = listeners(sockets.http, http).chain(listeners(sockets.https, https)).collect();
+        let [http, https, unix] = self.manners;
+        let listeners = listeners(sockets.http, http)
+            .chain(listeners(sockets.https, https))
+            .chain(listeners(sockets.unix, unix))
+            .collect();
         for ((number, listeners), mailbox) in
             sockets::by_worker(listeners, sockets.workers).into_iter().zip(mailboxes)
         {

@@ -1,10 +1,17 @@
 //! Binds every socket of the program.
 
+use std::fs::Permissions;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use socket2::Socket;
+use socket2::{Domain, Socket};
 
+use crate::activation::{self, Activated};
 use crate::banner::Addresses;
 use crate::config::Config;
 use crate::listen::{self, Transport};
@@ -17,12 +24,16 @@ pub(crate) struct Sockets {
     pub(crate) https: Vec<Vec<Socket>>,
     /// The same for UDP.
     pub(crate) udp: Vec<Vec<Socket>>,
+    /// Unix sockets for HTTP, one for each worker.
+    pub(crate) unix: Vec<Vec<Socket>>,
+    /// The file of one that is ours.
+    pub(crate) unix_file: Option<SocketFile>,
     pub(crate) admin: Option<TcpListener>,
     pub(crate) workers: usize,
 }
 
 impl Sockets {
-    /// Binds all that the configuration names.
+    /// Binds all that the configuration names and nobody has passed.
     pub(crate) fn bind(config: &Config) -> anyhow::Result<Self> {
         let workers = match config.server.workers {
             0 if cfg!(target_os = "linux") => std::thread::available_parallelism().map_or(1, usize::from),
@@ -30,12 +41,24 @@ impl Sockets {
             0 => 1,
             workers => workers as usize,
         };
-        let mut sockets = until_free(config.server.port, || Self::bind_tracker(config, workers))?;
-        if config.tls.certificate_file.is_some() {
+        let passed = Activated::take()?;
+        let mut sockets = until_free(config.server.port, || Self::bind_tracker(config, workers, &passed))?;
+        sockets.take_passed(&passed, config)?;
+        if config.tls.certificate_file.is_some() && sockets.https.is_empty() {
             sockets.https = until_free(config.tls.port, || bind_tls(config, workers))?;
         }
-        if sockets.http.is_empty() && sockets.udp.is_empty() {
+        if let Some(path) = config.server.unix_socket.as_deref().filter(|_| wants_http(config)) {
+            let (socket, file) = bind_unix(path)
+                .with_context(|| format!("cannot listen on {} (server.unix_socket)", path.display()))?;
+            sockets.unix.extend(activation::shared(&[socket], workers)?);
+            sockets.unix_file = Some(file);
+        }
+        if [&sockets.http, &sockets.https, &sockets.unix, &sockets.udp].iter().all(|bound| bound.is_empty()) {
             return Err(anyhow!("none of server.addresses can be listened on"));
+        }
+        if let Some(listener) = passed.admin.into_iter().next() {
+            sockets.admin = Some(listener.into());
+            return Ok(sockets);
         }
         if config.admin.enabled {
             let address = config.admin.address;
@@ -47,17 +70,27 @@ impl Sockets {
         Ok(sockets)
     }
 
-    fn bind_tracker(config: &Config, workers: usize) -> anyhow::Result<Self> {
-        let mut sockets = Self { http: Vec::new(), https: Vec::new(), udp: Vec::new(), admin: None, workers };
+    fn bind_tracker(config: &Config, workers: usize, passed: &Activated) -> anyhow::Result<Self> {
+        let mut sockets = Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            udp: Vec::new(),
+            unix: Vec::new(),
+            unix_file: None,
+            admin: None,
+            workers,
+        };
         let mut port = config.server.port;
         for ip in &config.server.addresses {
-            if (config.server.http || config.server.webtorrent)
+            if wants_http(config)
+                && passed.http.is_empty()
                 && let Some(bound) = bind(Transport::Tcp, SocketAddr::new(*ip, port), workers)?
             {
                 port = listen::local_address(&bound[0])?.port();
                 sockets.http.push(bound);
             }
             if config.server.udp
+                && passed.udp.is_empty()
                 && let Some(bound) = bind(Transport::Udp, SocketAddr::new(*ip, port), workers)?
             {
                 port = listen::local_address(&bound[0])?.port();
@@ -68,8 +101,27 @@ impl Sockets {
         Ok(sockets)
     }
 
+    /// Takes over what was passed.
+    fn take_passed(&mut self, passed: &Activated, config: &Config) -> anyhow::Result<()> {
+        if !passed.https.is_empty() && config.tls.certificate_file.is_none() {
+            return Err(anyhow!(
+                "a socket called \"https\" was passed, and there is no certificate (tls.certificate_file)"
+            ));
+        }
+        for bound in activation::shared(&passed.http, self.workers)? {
+            let is_unix = bound[0].domain()? == Domain::UNIX;
+            if is_unix { self.unix.push(bound) } else { self.http.push(bound) }
+        }
+        self.https = activation::shared(&passed.https, self.workers)?;
+        for bound in activation::shared(&passed.udp, self.workers)? {
+            prepare_udp(&bound[0], bound[0].domain()? == Domain::IPV6, config)?;
+            self.udp.push(bound);
+        }
+        Ok(())
+    }
+
     /// Addresses of HTTP, UDP and the admin port.
-    pub(crate) fn addresses(&self) -> std::io::Result<Addresses> {
+    pub(crate) fn addresses(&self) -> io::Result<Addresses> {
         let of = |sockets: &[Vec<Socket>]| {
             sockets.iter().map(|bound| listen::local_address(&bound[0])).collect::<Result<_, _>>()
         };
@@ -77,9 +129,44 @@ impl Sockets {
             http: of(&self.http)?,
             https: of(&self.https)?,
             udp: of(&self.udp)?,
+            unix: self.unix.iter().filter_map(|bound| path_of(&bound[0])).collect(),
             admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
         })
     }
+}
+
+fn wants_http(config: &Config) -> bool {
+    config.server.http || config.server.webtorrent
+}
+
+/// The file of a Unix socket, which goes with the program.
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // One that is gone already is as good.
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Binds a Unix socket for owner and group. One that a tracker left behind makes way; one that somebody listens on does
+/// not, nor does any other file.
+fn bind_unix(path: &Path) -> io::Result<(Socket, SocketFile)> {
+    if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let listener = UnixListener::bind(path)?;
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    listener.set_nonblocking(true)?;
+    Ok((OwnedFd::from(listener).into(), file))
+}
+
+fn path_of(socket: &Socket) -> Option<PathBuf> {
+    socket.local_addr().ok()?.as_pathname().map(Path::to_owned)
 }
 
 /// With port 0 all sockets get the same free port; where one of them is taken for another socket, another is tried.

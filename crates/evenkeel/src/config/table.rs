@@ -196,6 +196,9 @@ settings! {
         port: u16 = number(6969, 0, 65_535), at Start;
         /// IP addresses to listen on. IPv4 and IPv6 have sockets of their own: "::" means IPv6 only.
         addresses: Vec<IpAddr> = Addresses(ANY), at Start;
+        /// Path of a Unix socket for HTTP and WebTorrent, beside the port; "" for none. Owner and group may connect to it,
+        /// and are trusted as proxies are: they name the client, by proxy.header or proxy.protocol_on_unix.
+        unix_socket: Option<PathBuf> = FilePath, at Start;
         /// Whether announces and scrapes are answered over HTTP.
         http: bool = Switch(true), at Start;
         /// Whether WebTorrent is: announces and scrapes over WebSockets, on the port of HTTP.
@@ -239,6 +242,8 @@ settings! {
         protocol_on_http: bool = Switch(false), at Start;
         /// Whether they begin connections to tls.port with the PROXY protocol, version 1 or 2, before TLS.
         protocol_on_https: bool = Switch(false), at Start;
+        /// Whether they begin connections to server.unix_socket with it.
+        protocol_on_unix: bool = Switch(false), at Start;
     }
     /// What browsers say to each other through the tracker.
     webtorrent: WebTorrent {

@@ -1,6 +1,7 @@
 //! The HTTP listener: one single-threaded runtime for each core; a request is answered on the thread that read
 //! it, by our own codec.
 
+mod accept;
 mod answer;
 mod arrival;
 mod connection;
@@ -19,11 +20,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use evenkeel_core::Ids;
 use evenkeel_wire::{InfoHash, Stats};
-use socket2::Socket;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+pub(crate) use self::accept::Listener;
 pub(crate) use self::arrival::Manner;
 pub(crate) use self::connections::Connections;
 use self::idle::Idle;
@@ -32,13 +32,9 @@ pub(crate) use self::proxies::Proxies;
 use super::ws::{self, Mailbox, Mailboxes, Strangers};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
-use crate::counters::add;
 use crate::node::{Node, Worker};
 use crate::redirects::Redirect;
 use crate::tls::Tls;
-
-/// How long nothing is accepted when the system has no descriptor or memory left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What all HTTP threads share.
 pub(crate) struct Shared {
@@ -112,14 +108,6 @@ impl Shared {
     }
 }
 
-/// Where connections come in.
-pub(crate) struct Listener {
-    /// Bound and listening.
-    pub socket: Socket,
-    /// How connections begin.
-    pub manner: Manner,
-}
-
 /// A thread's ends of what all threads share.
 pub(crate) struct Thread {
     /// Counts HTTP requests.
@@ -169,7 +157,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
     tasks.block_on(&runtime, async {
         let mut accepting = Vec::new();
         for listener in listeners {
-            let task = accept(Arc::clone(shared), Rc::clone(&local), listener)?;
+            let task = accept::run(Arc::clone(shared), Rc::clone(&local), listener)?;
             accepting.push(tokio::task::spawn_local(task));
         }
         for task in accepting {
@@ -180,40 +168,6 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
     // Connections see the same signal: they end after the answer they are writing.
     runtime.block_on(tasks);
     Ok(())
-}
-
-fn accept(
-    shared: Arc<Shared>,
-    local: Rc<RefCell<Local>>,
-    Listener { socket, manner }: Listener,
-) -> io::Result<impl Future<Output = ()>> {
-    let listener = TcpListener::from_std(socket.into())?;
-    let mut stopping = shared.stopping.clone();
-    Ok(async move {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stopped(&mut stopping) => return,
-            };
-            match accepted {
-                Ok(accepted) => arrival::admit(&shared, &local, accepted, manner),
-                // The peer was gone before we came.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => {
-                    // Out of descriptors or memory. Accepting at once again would spin.
-                    make_room(&local.borrow());
-                    add(&local.borrow().worker.counters.accept_failures, 1);
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    })
-}
-
-/// Ends the connection of this thread that has been idle for longest.
-fn make_room(local: &Local) {
-    let ended = local.idle.borrow_mut().end_longest();
-    add(&local.worker.counters.ended_idle, ended.into());
 }
 
 /// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it

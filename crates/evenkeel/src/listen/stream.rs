@@ -1,11 +1,11 @@
-//! The bytes of a connection, whatever carries them: TCP, or TLS over it.
+//! The bytes of a connection, whatever carries them: TCP, a Unix socket, or TLS over either.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::server::TlsStream;
@@ -19,6 +19,7 @@ pub(crate) struct Stream {
 
 enum Carrier {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<Stream>>),
 }
 
@@ -27,6 +28,7 @@ macro_rules! carried {
     ($self:ident, $stream:ident => $call:expr) => {
         match &mut $self.get_mut().carrier {
             Carrier::Tcp($stream) => $call,
+            Carrier::Unix($stream) => $call,
             Carrier::Tls($stream) => $call,
         }
     };
@@ -37,6 +39,11 @@ impl Stream {
     pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { early: Vec::new(), carrier: Carrier::Tcp(stream) })
+    }
+
+    /// Bytes over a Unix socket.
+    pub(crate) fn unix(stream: UnixStream) -> Self {
+        Self { early: Vec::new(), carrier: Carrier::Unix(stream) }
     }
 
     /// Shakes hands over TLS; answers how that went.
@@ -85,6 +92,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match &self.carrier {
             Carrier::Tcp(stream) => stream.is_write_vectored(),
+            Carrier::Unix(stream) => stream.is_write_vectored(),
             Carrier::Tls(stream) => stream.is_write_vectored(),
         }
     }

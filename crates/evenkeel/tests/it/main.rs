@@ -9,6 +9,7 @@
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
+//! * `local_sockets`: Unix sockets, and sockets that are passed;
 //! * `pressure`: more connections than there is room for;
 //! * `proxies`: whose word is taken for where a request comes from;
 //! * `tls`: https and wss, with `authority` for certificates and who trusts them;
@@ -26,6 +27,7 @@ mod hostile;
 mod hostile_ws;
 mod http;
 mod lifecycle;
+mod local_sockets;
 mod pages;
 mod pressure;
 mod proxies;

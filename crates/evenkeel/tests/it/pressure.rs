@@ -73,7 +73,7 @@ fn without_descriptors_room_is_made_and_nothing_spins() {
     let script = format!("ulimit -n {} && exec \"$0\"", own + 6);
     limited.args(["-c", &script, env!("CARGO_BIN_EXE_evenkeel")]);
     let plain = command(folder.path());
-    limited.env_clear().current_dir(folder.path()).stdin(Stdio::null());
+    limited.env_clear().current_dir(folder.path()).stdin(Stdio::null()).stderr(Stdio::null());
     limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let program = start_as(folder, limited);
     let began = Instant::now();

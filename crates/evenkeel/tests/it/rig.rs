@@ -53,13 +53,14 @@ pub(crate) fn start_with(config: &str) -> Program {
 /// Starts the program in a folder that may have been used before.
 pub(crate) fn start_in(folder: TempDir, config: &str) -> Program {
     std::fs::write(folder.path().join("evenkeel.toml"), config).unwrap();
-    let command = command(folder.path());
+    let mut command = command(folder.path());
+    command.stderr(Stdio::null());
     start_as(folder, command)
 }
 
 /// Starts the program by a command of one's own.
 pub(crate) fn start_as(folder: TempDir, mut command: Command) -> Program {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut banner = String::new();
     // The line of the capacity is the last one.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use std::task::{Poll, ready};
 
 use evenkeel_wire::forwarding::introduction::{self, Introduction, NoIntroduction};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::HandshakeKind;
 
+use super::accept::make_room;
 use super::idle::Seat;
-use super::{Local, Shared, connection, make_room};
+use super::{Local, Shared, connection};
 use crate::counters::{Counters, add};
 use crate::listen::stream::Stream;
 
@@ -50,14 +50,17 @@ struct Arrival<'a> {
 pub(super) fn admit(
     shared: &Arc<Shared>,
     local: &Rc<RefCell<Local>>,
-    (stream, peer): (TcpStream, SocketAddr),
+    (stream, peer): (Stream, Option<IpAddr>),
     manner: Manner,
 ) {
-    let ip = peer.ip().to_canonical();
-    let origin = Origin { ip, is_trusted: shared.proxies.load().trust(ip) };
+    let origin = match peer {
+        Some(ip) => Origin { ip, is_trusted: shared.proxies.load().trust(ip) },
+        // Of a Unix socket: only a proxy on this machine has any business with it.
+        None => Origin { ip: Ipv4Addr::LOCALHOST.into(), is_trusted: true },
+    };
     let counters = Arc::clone(&local.borrow().worker.counters);
     // The connections of a proxy are those of many.
-    let counted = Some(ip).filter(|_| !origin.is_trusted);
+    let counted = peer.filter(|_| !origin.is_trusted);
     let Some(place) = shared.connections.admit(counted, shared.per_address_max()) else {
         add(&counters.refused_connections, 1);
         return;
@@ -81,8 +84,7 @@ pub(super) fn admit(
 
 impl Arrival<'_> {
     /// Does what has to be done before the first request. The clock of its head runs already.
-    async fn begin(&mut self, stream: TcpStream, manner: Manner, seat: &mut Seat) -> io::Result<Stream> {
-        let mut stream = Stream::tcp(stream)?;
+    async fn begin(&mut self, mut stream: Stream, manner: Manner, seat: &mut Seat) -> io::Result<Stream> {
         let deadline = self.began + self.shared.limits.load().head_timeout;
         if manner.is_introduced && self.origin.is_trusted {
             timeout_at(deadline, self.be_introduced(&mut stream, seat)).await??;
