@@ -10,14 +10,17 @@
 
 mod factors;
 mod group;
+mod ledger;
 mod progress;
 mod session;
 mod sessions;
+mod sources;
 
 use evenkeel_wire::Announce;
 use siphasher::sip::SipHasher13;
 
 pub use factors::{Factors, Terms};
+pub use ledger::{Held, Ledger, PARTS};
 pub use sessions::{Claim, SESSIONS_PER_USER_AND_TORRENT_MAX, Sessions, Settled};
 
 use crate::rules::Rules;
@@ -127,3 +130,12 @@ fn clock_of(kind: Kind) -> Option<usize> {
 
 const SEEDING: usize = 0;
 const LEECHING: usize = 1;
+
+/// Numbers of users and torrents are the books' own, so that nobody can choose where they land. This spreads them (the
+/// finish of SplitMix64): the index takes its bucket from the low bits and its tag from the high ones.
+fn spread(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
+}

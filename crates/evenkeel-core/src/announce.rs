@@ -2,6 +2,7 @@
 
 use evenkeel_wire::{Announce, Event, Failure, Reply, Stats, Warning};
 
+use crate::account::{Account, Booking, Claim, Ledger, Settled};
 use crate::addresses::AddressTable;
 use crate::equilibrium::handout::Handout;
 use crate::equilibrium::random::Scratch;
@@ -48,6 +49,14 @@ pub struct Caller {
     pub identity: Identity,
 }
 
+/// What the books say of an announce.
+struct Books {
+    /// Why the caller is not to be listed.
+    refused: Option<Reason>,
+    /// It is its user's first completion of the torrent.
+    completes: bool,
+}
+
 /// A caller as the swarm at `at` knows it.
 #[derive(Clone, Copy)]
 struct Met {
@@ -56,13 +65,67 @@ struct Met {
     mark: Mark,
 }
 
+/// Who asks, and whose books it is in.
+pub struct KeyedCaller<'a> {
+    /// As any caller.
+    pub caller: Caller,
+    /// Whom its announce is booked to.
+    pub account: Account,
+    /// What is known of it.
+    pub ledger: &'a Ledger,
+}
+
 impl Shard {
-    /// Answers one announce. This function is the table of contents of the tracker: a rule that can touch an
-    /// announce is called here, in this order, and nowhere else.
+    /// Answers one announce.
     pub fn announce(
         &mut self,
         cx: &mut Cx<'_>,
         caller: &Caller,
+        ask: &Announce,
+        out: &mut Handout<'_>,
+    ) -> Outcome {
+        self.announce_with(cx, (caller, None), ask, out)
+    }
+
+    /// Answers one announce of somebody who has an account, and says what it adds to the books. Whatever the answer is: what
+    /// was moved is booked.
+    pub fn announce_keyed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        keyed: &KeyedCaller<'_>,
+        ask: &Announce,
+        out: &mut Handout<'_>,
+    ) -> (Outcome, Option<Booking>) {
+        let KeyedCaller { caller, account, ledger } = keyed;
+        let claim = Claim { account, source: caller.key.source(), ask };
+        let settled = ledger.settle(&claim, cx.now, cx.rules);
+        let is_stop = ask.event == Event::Stopped;
+        let refused = match settled {
+            Settled { is_listed: false, .. } => Some(Reason::NotListedClientLimit),
+            _ if is_stop || ledger.note_source(&claim, cx.now, cx.rules) => None,
+            _ => Some(Reason::NotListedUserAddressLimit),
+        };
+        let books = Books { refused, completes: settled.booking.is_some_and(|booking| booking.snatched) };
+        let mut outcome = self.announce_with(cx, (caller, Some(&books)), ask, out);
+        if settled.is_unbooked && is_listed(outcome.reason) {
+            outcome.reason = Reason::AnnouncedUnbooked;
+        }
+        if let Ok(reply) = &mut outcome.answer {
+            let warning = match outcome.reason {
+                Reason::AnnouncedUnbooked => Some(Warning::Unbooked),
+                _ => settled.is_hasty.then_some(Warning::TooSoon),
+            };
+            reply.warning = reply.warning.or(warning);
+        }
+        (outcome, settled.booking)
+    }
+
+    /// This function is the table of contents of the tracker: a rule that can touch an announce is called here, in this
+    /// order, and nowhere else.
+    fn announce_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (caller, books): (&Caller, Option<&Books>),
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Outcome {
@@ -71,9 +134,9 @@ impl Shard {
             Some(at) => at,
             None if ask.event == Event::Stopped => return stopped(Stats::default(), caller, cx),
             None if cx.store_is_full => return Outcome::failed(Failure::Full),
-            // Before anything is created: an address at its limit must not fill the store with empty swarms.
-            None if is_address_full(caller, cx) => {
-                return answer(Stats::default(), Reason::NotListedAddressLimit, caller, cx);
+            // Before anything is created: who is not listed must not fill the store with empty swarms.
+            None if let Some(reason) = refused(caller, books, cx) => {
+                return answer(Stats::default(), reason, caller, cx);
             }
             None => self.create(caller.place, ask.info_hash, now),
         };
@@ -85,8 +148,8 @@ impl Shard {
             return Outcome { moved, ..stopped(self.swarm(at).swarm.stats, caller, cx) };
         }
 
-        let mut reason = Reason::Announced;
-        if known.own.is_none() {
+        let mut reason = books.and_then(|books| books.refused).unwrap_or(Reason::Announced);
+        if known.own.is_none() && is_listed(reason) {
             reason = self.admit_peer(at, caller, cx, now);
             if reason == Reason::AnnouncedAfterEviction {
                 // Records have moved.
@@ -104,18 +167,21 @@ impl Shard {
             reason = Reason::AnnouncedRationed;
         }
 
-        let completes = self.completes(at, ask, &asker);
+        let completes = match books {
+            Some(books) => books.completes,
+            None => self.completes(at, ask, &asker),
+        };
         let id = cx.rules.keep_peer_ids.then_some(ask.peer_id);
         let entry = Entry { key: caller.key, role, mark, id, report };
         let mut moved = Moved::default();
         match known.own {
+            _ if !is_listed(reason) => {}
             Some(own) => moved = self.refresh(at, own, &entry, now),
-            None if is_listed(reason) => {
+            None => {
                 self.change(at, |edit| edit.insert(&entry, now));
                 cx.addresses.add(caller.key.source());
                 self.recorded = self.recorded.wrapping_add(1);
             }
-            None => {}
         }
         if completes && is_listed(reason) {
             self.change(at, |edit| {
@@ -263,6 +329,12 @@ fn is_address_full(caller: &Caller, cx: &Cx<'_>) -> bool {
     is_limited(caller, cx) && cx.addresses.peers(caller.key.source()) >= cx.rules.peers_per_address_max
 }
 
+/// Why a caller is answered and not listed, if that is known before its swarm is looked at.
+fn refused(caller: &Caller, books: Option<&Books>, cx: &Cx<'_>) -> Option<Reason> {
+    let refused = books.and_then(|books| books.refused);
+    refused.or_else(|| is_address_full(caller, cx).then_some(Reason::NotListedAddressLimit))
+}
+
 fn stopped(stats: Stats, caller: &Caller, cx: &mut Cx<'_>) -> Outcome {
     answer(stats, Reason::Stopped, caller, cx)
 }
@@ -292,11 +364,21 @@ fn answer_within(
         // Who is not listed has less reason to ask often.
         interval_secs: if is_listed(reason) { interval_secs } else { interval_secs * 2 },
         min_interval_secs: rules.min_interval_secs.min(interval_secs),
-        warning: (!is_listed(reason)).then_some(Warning::AddressLimit),
+        warning: warning(reason),
     };
     Outcome { answer: Ok(reply), reason, moved: Moved::default() }
 }
 
 fn is_listed(reason: Reason) -> bool {
-    !matches!(reason, Reason::NotListedSwarmLimit | Reason::NotListedAddressLimit)
+    warning(reason).is_none()
+}
+
+/// What somebody is told who is answered and not listed.
+fn warning(reason: Reason) -> Option<Warning> {
+    match reason {
+        Reason::NotListedSwarmLimit | Reason::NotListedAddressLimit => Some(Warning::AddressLimit),
+        Reason::NotListedClientLimit => Some(Warning::ClientLimit),
+        Reason::NotListedUserAddressLimit => Some(Warning::UserAddressLimit),
+        _ => None,
+    }
 }

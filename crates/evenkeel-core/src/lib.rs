@@ -26,7 +26,7 @@ mod time;
 mod uplink;
 
 pub use addresses::AddressTable;
-pub use announce::{Caller, Cx};
+pub use announce::{Caller, Cx, KeyedCaller};
 pub use equilibrium::handout::{Handout, Ids};
 pub use equilibrium::list_size::Formula;
 pub use equilibrium::random::Scratch;

@@ -36,6 +36,12 @@ pub enum Reason {
     NotListedSwarmLimit,
     /// A peer was answered but not recorded: its address has too many in all.
     NotListedAddressLimit,
+    /// A peer of an account was answered but not recorded: its user has as many clients on this torrent as it may.
+    NotListedClientLimit,
+    /// A peer of an account was answered but not recorded: its user announces from as many addresses as it may.
+    NotListedUserAddressLimit,
+    /// A peer of an account was recorded, or refreshed, and nothing was booked: there are as many sessions as may be.
+    AnnouncedUnbooked,
     /// A peer left.
     Stopped,
     /// A scrape was answered.
@@ -58,7 +64,7 @@ pub enum Reason {
     ConnectionId,
 }
 
-const PLAIN: [Reason; 13] = [
+const PLAIN: [Reason; 16] = [
     Reason::Announced,
     Reason::AnnouncedAfterEviction,
     Reason::AnnouncedRationed,
@@ -72,6 +78,9 @@ const PLAIN: [Reason; 13] = [
     Reason::Page,
     Reason::Garbage,
     Reason::ConnectionId,
+    Reason::NotListedClientLimit,
+    Reason::NotListedUserAddressLimit,
+    Reason::AnnouncedUnbooked,
 ];
 
 const HEADS: [HeadError; 8] = [
@@ -112,6 +121,9 @@ impl Reason {
             Self::Page => 10,
             Self::Garbage => 11,
             Self::ConnectionId => 12,
+            Self::NotListedClientLimit => 13,
+            Self::NotListedUserAddressLimit => 14,
+            Self::AnnouncedUnbooked => 15,
         }
     }
 
@@ -131,6 +143,9 @@ impl Reason {
             Self::Page => "page",
             Self::Garbage => "garbage",
             Self::ConnectionId => "connection_id",
+            Self::NotListedClientLimit => "not_listed_client_limit",
+            Self::NotListedUserAddressLimit => "not_listed_user_address_limit",
+            Self::AnnouncedUnbooked => "announced_unbooked",
             Self::Failed(failure) => match failure {
                 Failure::InfoHash => "failed_info_hash",
                 Failure::PeerId => "failed_peer_id",

@@ -44,6 +44,10 @@ pub const PEERS_PER_ADDRESS_AND_SWARM_MAX: Bounds = Bounds::new(8, 1, 1_000);
 pub const PEERS_PER_ADDRESS_MAX: Bounds = Bounds::new(2_000, 1, 1_000_000);
 /// Clients that one user may have on one torrent; one on two addresses is one.
 pub const CLIENTS_PER_USER_AND_TORRENT_MAX: Bounds = Bounds::new(3, 1, 8);
+/// Addresses (IPv4 address, IPv6 /64) that one user may announce from at once, over all torrents.
+pub const ADDRESSES_PER_USER_MAX: Bounds = Bounds::new(6, 1, 64);
+/// Sessions that are remembered.
+pub const SESSIONS_MAX: Bounds = Bounds::new(20_000_000, 1, 1_000_000_000);
 /// Swarms that the store may hold.
 pub const SWARMS_MAX: Bounds = Bounds::new(50_000_000, 1, 500_000_000);
 /// Peers that the store may hold.
@@ -79,6 +83,10 @@ pub struct Rules {
     pub limit_local_addresses: bool,
     /// See [`CLIENTS_PER_USER_AND_TORRENT_MAX`].
     pub clients_per_user_and_torrent_max: u32,
+    /// See [`ADDRESSES_PER_USER_MAX`].
+    pub addresses_per_user_max: u32,
+    /// See [`SESSIONS_MAX`].
+    pub sessions_max: u32,
     /// See [`SWARMS_MAX`].
     pub swarms_max: u32,
     /// See [`PEERS_MAX`].
@@ -131,6 +139,8 @@ impl Default for Rules {
             peers_per_address_max: PEERS_PER_ADDRESS_MAX.default,
             limit_local_addresses: false,
             clients_per_user_and_torrent_max: CLIENTS_PER_USER_AND_TORRENT_MAX.default,
+            addresses_per_user_max: ADDRESSES_PER_USER_MAX.default,
+            sessions_max: SESSIONS_MAX.default,
             swarms_max: SWARMS_MAX.default,
             peers_max: PEERS_MAX.default,
             keep_peer_ids: false,

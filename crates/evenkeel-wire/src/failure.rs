@@ -132,6 +132,14 @@ impl Retry {
 pub enum Warning {
     /// This address has as many peers here as it may: the caller is answered, but not listed.
     AddressLimit,
+    /// This user has as many clients on this torrent as it may: the caller is answered, but not listed.
+    ClientLimit,
+    /// This user announces from as many addresses as it may: the caller is answered, but not listed.
+    UserAddressLimit,
+    /// The caller announces again and again before the time.
+    TooSoon,
+    /// There are as many sessions as may be: the caller's traffic does not count.
+    Unbooked,
 }
 
 impl Warning {
@@ -141,6 +149,14 @@ impl Warning {
             Self::AddressLimit => {
                 "your address already has as many peers here as one address may: you get peers, but are not listed"
             }
+            Self::ClientLimit => {
+                "you have as many clients on this torrent as you may: this one gets peers, but is not listed"
+            }
+            Self::UserAddressLimit => {
+                "you announce from as many addresses as you may: from here you get peers, but are not listed"
+            }
+            Self::TooSoon => "you announce too often: please keep to the interval",
+            Self::Unbooked => "this tracker is full: what you send and get now does not count",
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use evenkeel_core::rules::CLIENTS_PER_USER_AND_TORRENT_MAX;
+use evenkeel_core::rules::{ADDRESSES_PER_USER_MAX, CLIENTS_PER_USER_AND_TORRENT_MAX, SESSIONS_MAX};
 use evenkeel_core::{Policy, Rules};
 use tracing::Level;
 
@@ -71,6 +71,8 @@ impl Config {
             peers_per_address_max: limits.peers_per_address_max,
             limit_local_addresses: limits.limit_local_addresses,
             clients_per_user_and_torrent_max: CLIENTS_PER_USER_AND_TORRENT_MAX.default,
+            addresses_per_user_max: ADDRESSES_PER_USER_MAX.default,
+            sessions_max: SESSIONS_MAX.default,
             swarms_max: limits.swarms_max,
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,

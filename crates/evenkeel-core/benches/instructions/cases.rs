@@ -4,10 +4,11 @@
 use std::hint::black_box;
 use std::ops::Range;
 
+use evenkeel_core::account::{Account, Factors, TorrentNumber, UserNumber};
 use evenkeel_core::{Handout, SocketId};
 use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 use evenkeel_wire::udp::{self, Ask, Request};
-use evenkeel_wire::{Reply, Stats, ws};
+use evenkeel_wire::{Announce, Reply, Stats, ws};
 
 use crate::crowd::{fill, peer, torrent, update};
 use crate::rig::{Families, Rig};
@@ -21,11 +22,13 @@ pub(crate) struct Case {
 }
 
 /// All of them, in the order of the baseline.
-pub(crate) const CASES: [Case; 14] = [
+pub(crate) const CASES: [Case; 16] = [
     Case { name: "announce-known-of-5", run: || known(5, Families::V4) },
     Case { name: "announce-known-of-10000", run: || known(10_000, Families::V4) },
     Case { name: "announce-known-of-10000-v6", run: || known(10_000, Families::V6) },
     Case { name: "announce-known-of-10000-webtorrent", run: || known(10_000, Families::Web) },
+    Case { name: "announce-keyed-known-of-5", run: || known_keyed(5) },
+    Case { name: "announce-keyed-known-of-10000", run: || known_keyed(10_000) },
     Case { name: "announce-new-to-5", run: || new(5, 1) },
     Case { name: "announce-new-to-10000", run: || new(10_000, 1_000) },
     Case { name: "announce-new-torrent", run: new_torrent },
@@ -65,6 +68,40 @@ fn known(size: u32, families: Families) -> usize {
     counted(|| {
         for (key, ask) in &asks {
             black_box(rig.announce_into(&mut room.handout(families), *key, 7, ask));
+        }
+    });
+    asks.len()
+}
+
+/// The same of peers that have accounts: each announce is booked.
+fn known_keyed(size: u32) -> usize {
+    let mut rig = Rig::new(11);
+    let swarms = (REQUESTS / size).max(1);
+    let account = |number: u32, at: u32| Account {
+        user: UserNumber(number * size + at),
+        torrent: TorrentNumber(number),
+        factors: Factors::PLAIN,
+    };
+    for number in 0..swarms {
+        for at in 0..size {
+            rig.account = Some(account(number, at));
+            fill(&mut rig, torrent(number), at..at + 1, Families::V4);
+        }
+    }
+    let asks: Vec<_> = (0..REQUESTS)
+        .map(|request| {
+            let (number, at) =
+                (request % swarms, request / swarms * (size * swarms).div_ceil(REQUESTS) % size);
+            let ask = Announce { numwant: Some(30), uploaded: 5, ..update(torrent(number), at) };
+            (account(number, at), peer(at, Families::V4), ask)
+        })
+        .collect();
+    rig.now.0 += 1800;
+    let mut room = Room::default();
+    counted(|| {
+        for (account, key, ask) in &asks {
+            rig.account = Some(*account);
+            black_box(rig.announce_into(&mut room.handout(Families::V4), *key, 7, ask));
         }
     });
     asks.len()

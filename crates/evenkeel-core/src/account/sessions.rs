@@ -1,4 +1,4 @@
-//! The table of sessions: one for each shard of the store, since all announces of a torrent come to one.
+//! A table of sessions; one for each part of a ledger.
 
 use evenkeel_wire::{Announce, Endpoint, Event};
 
@@ -267,11 +267,6 @@ fn hash_of(session: &Session) -> u64 {
     hash(session.user, session.torrent)
 }
 
-/// Numbers of users and torrents are the books' own, so that nobody can choose where they land. This spreads them (the
-/// finish of SplitMix64): the index takes its bucket from the low bits and its tag from the high ones.
 fn hash(UserNumber(user): UserNumber, TorrentNumber(torrent): TorrentNumber) -> u64 {
-    let mut bits = (u64::from(user) << 32 | u64::from(torrent)).wrapping_add(0x9E37_79B9_7F4A_7C15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    bits ^ bits >> 31
+    super::spread(u64::from(user) << 32 | u64::from(torrent))
 }

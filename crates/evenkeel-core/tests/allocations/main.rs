@@ -6,6 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use evenkeel_core::account::{Account, BASELINE_SECS, Factors, Held, PARTS, TorrentNumber, UserNumber};
 use evenkeel_core::{Handout, Ids, SocketId};
 use evenkeel_wire::{Event, PeerId};
 
@@ -139,6 +140,32 @@ fn a_known_peer_takes_no_memory() {
         }
         assert!(size == 1 || buffers.told > 0, "peers are handed out");
     }
+}
+
+#[test]
+fn a_known_session_takes_no_memory() {
+    let mut buffers = Buffers::new();
+    let mut rig = Rig::new(7);
+    for round in 0..3 {
+        for number in 0..1_000 {
+            let factors = Factors::PLAIN;
+            let (user, torrent) = (UserNumber(number), TorrentNumber(number % 7));
+            rig.account = Some(Account { user, torrent, factors });
+            rig.now.0 += 1;
+            let taken = announce(&mut rig, &mut buffers, number, Families::V4, Event::Update);
+            assert!(taken == 0 || round == 0, "user {number}");
+            assert!(rig.booking.is_some());
+        }
+    }
+    let held = rig.ledger.held();
+    assert_eq!((held.sessions, held.addresses), (1_000, 1_000));
+    rig.now.0 += 2 * rig.rules.peer_ttl_secs() + BASELINE_SECS;
+    for part in 0..PARTS {
+        while !rig.ledger.sweep(part, rig.now, &rig.rules, 3) {}
+    }
+    let Held { sessions, session_bytes, addresses } = rig.ledger.held();
+    assert_eq!((sessions, addresses), (0, 0), "all is forgotten");
+    assert!(session_bytes < 1_000, "{session_bytes} bytes are not given back");
 }
 
 #[test]

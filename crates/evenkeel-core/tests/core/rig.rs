@@ -1,8 +1,9 @@
 //! One shard with everything around it that an announce needs.
 
+use evenkeel_core::account::{Account, Booking, Ledger};
 use evenkeel_core::{
-    AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Outcome, PeerKey, Rules, Scratch, Seen, Shard,
-    SocketId, Swept, Time, Uplinks,
+    AddressTable, Caller, Cx, Handout, Identity, Keyed, KeyedCaller, Keys, Outcome, PeerKey, Rules, Scratch,
+    Seen, Shard, SocketId, Swept, Time, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
 
@@ -12,6 +13,11 @@ pub(crate) struct Rig {
     pub(crate) rules: Rules,
     pub(crate) now: Time,
     pub(crate) store_is_full: bool,
+    /// Whom the next announces are booked to.
+    pub(crate) account: Option<Account>,
+    /// What the last announce added to the books.
+    pub(crate) booking: Option<Booking>,
+    pub(crate) ledger: Ledger,
     /// Who announces.
     pub(crate) identity: Identity,
     addresses: AddressTable,
@@ -46,6 +52,9 @@ impl Rig {
             rules: Rules { interval_spread_percent: 0, ..Rules::default() },
             now: Time(0),
             store_is_full: false,
+            account: None,
+            booking: None,
+            ledger: Ledger::default(),
             identity: Identity::default(),
             addresses: AddressTable::new(key(4)),
             uplinks: Uplinks::default(),
@@ -95,6 +104,7 @@ impl Rig {
     ) -> Outcome {
         let (place, identity) = (self.keys.place(&ask.info_hash), self.identity);
         let caller = Caller { key: key.into(), client, place, identity };
+        self.booking = None;
         let mut cx = Cx {
             now: self.now,
             rng: &mut self.rng,
@@ -104,7 +114,11 @@ impl Rig {
             store_is_full: self.store_is_full,
             scratch: &mut self.scratch,
         };
-        self.shard.announce(&mut cx, &caller, ask, out)
+        let Some(account) = self.account else { return self.shard.announce(&mut cx, &caller, ask, out) };
+        let keyed = KeyedCaller { caller, account, ledger: &self.ledger };
+        let (outcome, booking) = self.shard.announce_keyed(&mut cx, &keyed, ask, out);
+        self.booking = booking;
+        outcome
     }
 
     pub(crate) fn sweep(&mut self, budget: usize) -> Swept {

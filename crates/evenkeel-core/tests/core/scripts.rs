@@ -1,7 +1,7 @@
 //! Runs `tests/scripts/*.txt`: commands, and behind each the answer that it must give, marked `>`.
 //!
 //! `set RULE VALUE` changes a rule, `at SECS` moves the clock, `announce TORRENT ADDRESS [name=value]...`
-//! announces (`id`, `key`, `left`, `event`, `want`, `client`, `dialect` = http, udp4, udp6 or ws; `socket` is the number
+//! announces (`id`, `key`, `left`, `event`, `up`, `down`, `user` = whose account it is booked to, `want`, `client`, `dialect` = http, udp4, udp6 or ws; `socket` is the number
 //! of the WebSocket), `crowd TORRENT COUNT KIND` announces many global peers, `scrape TORRENT`, `sweep`, `full yes|no` and `totals` do what they say.
 //! `UPDATE_SCRIPTS=1 cargo test` writes the answers anew: read the difference before you commit it.
 
@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use evenkeel_core::account::{Account, Booking, Factors, TorrentNumber, UserNumber};
 use evenkeel_core::{PeerKey, SocketId, WebKey};
 use evenkeel_wire::{Endpoint, Event, Failure, InfoHash, Key};
 
@@ -118,6 +119,9 @@ fn set(rig: &mut Rig, rule: &str, value: &str) {
         "peers_per_swarm_max" => rig.rules.peers_per_swarm_max = number(),
         "peers_per_address_and_swarm_max" => rig.rules.peers_per_address_and_swarm_max = number(),
         "peers_per_address_max" => rig.rules.peers_per_address_max = number(),
+        "clients_per_user_and_torrent_max" => rig.rules.clients_per_user_and_torrent_max = number(),
+        "addresses_per_user_max" => rig.rules.addresses_per_user_max = number(),
+        "sessions_max" => rig.rules.sessions_max = number(),
         "numwant_default" => rig.rules.numwant_default = number(),
         "numwant_max" => rig.rules.numwant_max = number(),
         "limit_local_addresses" => rig.rules.limit_local_addresses = value == "true",
@@ -132,6 +136,7 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
     peer_id[..id_len].copy_from_slice(&address.as_bytes()[..id_len]);
     let mut ask = ask(torrent.as_bytes()[0], peer_id);
     let (mut client, mut families, mut socket) = (0, Families::Both, 0);
+    rig.account = None;
     for option in options {
         let (name, value) = option.split_once('=').unwrap();
         match name {
@@ -142,6 +147,9 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
             "key" => ask.key = Key::from_text(value.as_bytes()),
             "left" => ask.left = value.parse().ok(),
             "event" => ask.event = Event::from_text(value.as_bytes()),
+            "up" => ask.uploaded = value.parse().unwrap(),
+            "down" => ask.downloaded = value.parse().unwrap(),
+            "user" => rig.account = Some(account(value.parse().unwrap(), torrent)),
             "want" => ask.numwant = Some(value.parse().unwrap()),
             "client" => client = value.parse().unwrap(),
             "dialect" => {
@@ -183,9 +191,29 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
             if let Some(warning) = reply.warning {
                 write!(text, " warning: {}", warning.text()).unwrap();
             }
+            if let Some(booking) = &rig.booking {
+                write!(text, " {}", booked(booking)).unwrap();
+            }
             text
         }
     }
+}
+
+/// Downloads are free of charge in half.
+fn account(user: u32, torrent: &str) -> Account {
+    Account {
+        user: UserNumber(user),
+        torrent: TorrentNumber(torrent.as_bytes()[0].into()),
+        factors: Factors { up_percent: 100, down_percent: 50 },
+    }
+}
+
+fn booked(booking: &Booking) -> String {
+    let Booking { uploaded, downloaded, charged, seeded_secs, leeched_secs, snatched, .. } = *booking;
+    let snatched = if snatched { ", snatched" } else { "" };
+    format!(
+        "booked up {uploaded} down {downloaded} charged {charged}, seeded {seeded_secs} s, leeched {leeched_secs} s{snatched}"
+    )
 }
 
 fn told(peer: &Told) -> String {
