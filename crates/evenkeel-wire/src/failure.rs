@@ -38,13 +38,37 @@ pub enum Failure {
     SocketFull,
     /// The swarm store is full and this torrent is new.
     Full,
+    /// Users and torrents are not loaded yet.
+    NotReady,
+    /// No passkey or announce key, where one is needed.
+    Identity,
+    /// A passkey or announce key that nobody has.
+    Secret,
+    /// Many unknown passkeys came from this address.
+    Guesses,
+    /// The account is disabled.
+    Disabled,
+    /// The account is banned.
+    Banned,
+    /// The account may seed, and not leech.
+    LeechDisabled,
+    /// A torrent that this tracker does not know.
+    Unlisted,
+    /// A torrent that nobody has approved yet.
+    Pending,
+    /// A torrent that was deleted.
+    Deleted,
+    /// A torrent that is never served.
+    Denied,
+    /// A scrape over UDP, which cannot carry a passkey.
+    UdpScrape,
     /// The program failed; the announce was not taken.
     Internal,
 }
 
 impl Failure {
     /// Every failure, for the documentation and for the counters.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 29] = [
         Self::InfoHash,
         Self::PeerId,
         Self::Port,
@@ -61,6 +85,18 @@ impl Failure {
         Self::Sdp,
         Self::SocketFull,
         Self::Full,
+        Self::NotReady,
+        Self::Identity,
+        Self::Secret,
+        Self::Guesses,
+        Self::Disabled,
+        Self::Banned,
+        Self::LeechDisabled,
+        Self::Unlisted,
+        Self::Pending,
+        Self::Deleted,
+        Self::Denied,
+        Self::UdpScrape,
         Self::Internal,
     ];
 
@@ -85,6 +121,18 @@ impl Failure {
             Self::Sdp => "an answer must be an object with a session description, of at most 8 KiB",
             Self::SocketFull => "this connection has announced as many torrents as one may: open another one",
             Self::Full => "this tracker is full and takes no new torrents for now",
+            Self::NotReady => "this tracker is starting; please try again",
+            Self::Identity => "this tracker needs a passkey: download the torrent again from its site",
+            Self::Secret => "this passkey is not known: download the torrent again from its site",
+            Self::Guesses => "too many unknown passkeys from your address: try again in an hour",
+            Self::Disabled => "your account is disabled",
+            Self::Banned => "your account is banned",
+            Self::LeechDisabled => "your account may seed, but not download",
+            Self::Unlisted => "this torrent is not registered with this tracker",
+            Self::Pending => "this torrent is not approved yet",
+            Self::Deleted => "this torrent was deleted",
+            Self::Denied => "this torrent is not served by this tracker",
+            Self::UdpScrape => "a scrape over UDP cannot carry a passkey: scrape over HTTP",
             Self::Internal => "the tracker failed to handle this request; please try again",
         }
     }
@@ -93,6 +141,8 @@ impl Failure {
     pub fn retry(self) -> Retry {
         match self {
             Self::Full => Retry::Minutes(30),
+            Self::NotReady | Self::Pending => Retry::Soon,
+            Self::Guesses => Retry::Minutes(60),
             Self::Internal => Retry::Minutes(2),
             _ => Retry::Never,
         }
@@ -111,6 +161,8 @@ impl std::error::Error for Failure {}
 /// libtorrent does obey: without one it goes silent for half an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
+    /// Ask again after half a minute, or a minute for those who count in minutes.
+    Soon,
     /// Ask again after so many minutes.
     Minutes(u32),
     /// The same request will never succeed.
@@ -121,6 +173,7 @@ impl Retry {
     /// What `interval` says beside it, in seconds.
     pub fn interval_secs(self) -> u32 {
         match self {
+            Self::Soon => 30,
             Self::Minutes(minutes) => minutes.saturating_mul(60),
             Self::Never => 1800,
         }
@@ -130,6 +183,8 @@ impl Retry {
 /// Sent beside an answer as `warning message`; peers are handed out all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Warning {
+    /// The passkey has been replaced, and is good for a day more.
+    OutdatedPasskey,
     /// This address has as many peers here as it may: the caller is answered, but not listed.
     AddressLimit,
     /// This user has as many clients on this torrent as it may: the caller is answered, but not listed.
@@ -146,6 +201,7 @@ impl Warning {
     /// The text that the peer's user may read.
     pub fn text(self) -> &'static str {
         match self {
+            Self::OutdatedPasskey => "your passkey was replaced: download the torrent again within a day",
             Self::AddressLimit => {
                 "your address already has as many peers here as one address may: you get peers, but are not listed"
             }

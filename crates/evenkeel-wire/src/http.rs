@@ -428,6 +428,7 @@ pub fn write_failure(out: &mut Vec<u8>, failure: Failure) {
     writer.number_entry("interval", interval_secs);
     writer.number_entry("min interval", interval_secs);
     match failure.retry() {
+        Retry::Soon => writer.number_entry("retry in", 1_u32),
         Retry::Minutes(minutes) => writer.number_entry("retry in", minutes),
         Retry::Never => writer.bytes_entry("retry in", b"never"),
     }

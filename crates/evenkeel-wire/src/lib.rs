@@ -17,6 +17,7 @@ pub mod ids;
 pub mod limits;
 pub mod query;
 pub mod scrape;
+pub mod secret;
 pub mod udp;
 pub mod ws;
 

@@ -35,3 +35,9 @@ pub const SDP_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest WebTorrent message: 20 offers of about 3 KiB each.
 pub const WS_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// A passkey or announce key in a URL.
+pub const SECRET_BYTES_MAX: usize = 64;
+
+/// Path and query of an announce over UDP (BEP 41).
+pub const URL_BYTES_MAX: usize = 512;

@@ -7,7 +7,7 @@ use zerocopy::byteorder::network_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Ref, Unaligned};
 
 use crate::announce::{Announce, Event, Key, Reply};
-use crate::limits::SCRAPE_HASHES_MAX;
+use crate::limits::{SCRAPE_HASHES_MAX, URL_BYTES_MAX};
 use crate::{Failure, InfoHash, PeerId, Stats};
 
 /// What a connect sends in place of a connection id.
@@ -173,6 +173,17 @@ fn decode_scrape(body: &[u8]) -> Result<&[InfoHash], Failure> {
 pub struct UrlData<'a>(&'a [u8]);
 
 impl<'a> UrlData<'a> {
+    /// The text in one piece, in `room`; of one that is longer, nothing: cut, it could mean something else.
+    pub fn join(self, room: &mut [u8; URL_BYTES_MAX]) -> &[u8] {
+        let mut len = 0;
+        for piece in self.pieces() {
+            let Some(place) = room.get_mut(len..len + piece.len()) else { return &[] };
+            place.copy_from_slice(piece);
+            len += piece.len();
+        }
+        &room[..len]
+    }
+
     const END: u8 = 0;
     const NOP: u8 = 1;
     const URL_DATA: u8 = 2;

@@ -11,10 +11,13 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::node::Node;
+
 /// What the pages are made from.
 #[derive(Clone)]
 struct Admin {
     registry: Arc<Registry>,
+    node: Arc<Node>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -22,13 +25,14 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     registry: Registry,
+    node: Arc<Node>,
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut stop = stopping.clone();
     let router = Router::new()
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Admin { registry: Arc::new(registry), stopping });
+        .with_state(Admin { registry: Arc::new(registry), node, stopping });
     let stopped = async move {
         // An error means that the sender is gone: the program ends.
         stop.wait_for(|stopping| *stopping).await.ok();
@@ -36,10 +40,12 @@ pub(crate) async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stopped).await
 }
 
-/// 200 while announces are answered, 503 from the moment that the program stops.
+/// 200 while announces are answered, 503 before users and torrents are loaded and from the moment that the program stops.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if *admin.stopping.borrow() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if !admin.node.is_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "loading\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

@@ -8,6 +8,7 @@ use evenkeel_core::rules::{ADDRESSES_PER_USER_MAX, CLIENTS_PER_USER_AND_TORRENT_
 use evenkeel_core::{Policy, Rules};
 use tracing::Level;
 
+use crate::access::Axes;
 use crate::classes::Classes;
 pub use crate::classes::{Class, NoClass};
 use crate::node::Orders;
@@ -23,7 +24,10 @@ mod url;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
-pub use table::{Admin, Announce, Config, Equilibrium, Limits, Log, Proxy, Server, State, Tls, WebTorrent};
+pub use table::{
+    Access, Admin, Announce, Config, Database, Equilibrium, Limits, Log, Proxy, Server, State, Tls,
+    WebTorrent,
+};
 pub use text::{example, show};
 pub use url::PublicUrl;
 
@@ -48,6 +52,15 @@ impl Config {
     pub(crate) fn orders(&self) -> Orders {
         let rules = self.rules();
         Orders { classes: Classes::new(self.equilibrium.networks.clone(), &rules), rules }
+    }
+
+    /// What is served to whom.
+    pub fn axes(&self) -> Axes {
+        let preset = self.access.preset.axes();
+        Axes {
+            torrents: self.access.torrents.unwrap_or(preset.torrents),
+            identity: self.access.identity.unwrap_or(preset.identity),
+        }
     }
 
     /// What the core decides by.

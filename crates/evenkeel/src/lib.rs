@@ -12,6 +12,7 @@ use crate::config::Reload;
 use crate::serve::Start;
 use crate::state::StateDir;
 
+pub mod access;
 mod activation;
 mod admin;
 pub mod args;
@@ -23,6 +24,7 @@ mod client_table;
 pub mod config;
 pub mod control;
 mod counters;
+pub mod database;
 mod dns_record;
 mod health;
 pub mod journal;

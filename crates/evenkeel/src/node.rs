@@ -15,8 +15,9 @@ use evenkeel_core::{
     AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Moved, Outcome, PeerKey, Place, Reason,
     Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
 };
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
+use crate::access::{Access, Admitted, Asker};
 use crate::classes::Classes;
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     uplinks: Uplinks,
     connection_ids: ConnectionIds,
     orders: ArcSwap<Orders>,
+    /// Who may announce what; `None` when everybody may everything.
+    access: Option<Access>,
     /// Software of the peers.
     pub clients: ClientTable,
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -38,7 +41,7 @@ pub(crate) struct Node {
     is_full: AtomicBool,
     /// Requests that panicked.
     pub panics: AtomicU64,
-    /// Longest time that anything held a shard, in nanoseconds; see [`Node::announce`] for what is not timed.
+    /// Longest time that anything held a shard, in nanoseconds; see [`Node::record`] for what is not timed.
     pub longest_hold_nanos: AtomicU64,
     /// Peers forgotten because they fell silent.
     pub expired: AtomicU64,
@@ -51,6 +54,17 @@ struct Slot {
     totals: [AtomicU32; 7],
     /// See [`Hint`].
     index: [AtomicUsize; 2],
+}
+
+/// Who announces.
+#[derive(Clone, Copy)]
+pub(crate) struct Announcer<'a> {
+    /// The peer.
+    pub key: PeerKey,
+    /// Where its swarm is.
+    pub place: Place,
+    /// What its URL carries.
+    pub secret: Option<&'a [u8]>,
 }
 
 /// What a thread that answers requests owns.
@@ -101,6 +115,7 @@ impl Node {
             uplinks: Uplinks::default(),
             connection_ids: ConnectionIds::new(&secrets.connection_ids),
             orders: ArcSwap::from_pointee(orders),
+            access: None,
             clients: ClientTable::default(),
             counters: Mutex::default(),
             started: Instant::now(),
@@ -110,6 +125,11 @@ impl Node {
             longest_hold_nanos: AtomicU64::new(0),
             expired: AtomicU64::new(0),
         }
+    }
+
+    /// The same tracker, with a rule about who may announce what.
+    pub(crate) fn guarded(self, access: Access) -> Self {
+        Self { access: Some(access), ..self }
     }
 
     /// What a new thread that answers `dialect` needs.
@@ -139,12 +159,66 @@ impl Node {
         self.started.elapsed()
     }
 
-    /// Answers an announce of the peer `key`, whose address or socket is proven. Peers go to `out`.
+    /// Answers an announce of a peer whose address or socket is proven, if it is admitted. Peers go to `out`.
+    pub(crate) fn announce(
+        &self,
+        worker: &mut Worker,
+        caller: Announcer<'_>,
+        ask: &Announce,
+        out: &mut Handout<'_>,
+    ) -> Result<Reply, Failure> {
+        let admitted = match &self.access {
+            None => Admitted::default(),
+            Some(access) => {
+                let asker = Asker { source: caller.key.source().ip(), secret: caller.secret };
+                access.admit(&asker, ask, self.wall_secs()).inspect_err(|failure| {
+                    worker.counters.count(Reason::Failed(*failure));
+                })?
+            }
+        };
+        let mut reply = self.record(worker, (caller.key, caller.place), ask, out)?;
+        if admitted.is_outdated {
+            reply.warning = reply.warning.or(Some(Warning::OutdatedPasskey));
+        }
+        Ok(reply)
+    }
+
+    /// A peer whose socket has ended leaves, whoever it was.
+    pub(crate) fn leave(&self, worker: &mut Worker, key: PeerKey, ask: &Announce) {
+        let place = self.place(&ask.info_hash);
+        // A failure has been counted, and nobody is there to be told.
+        self.record(worker, (key, place), ask, &mut Handout::new(&mut [], &mut [])).ok();
+    }
+
+    /// Whether URLs may carry secrets that mean something.
+    pub(crate) fn asks_for_secrets(&self) -> bool {
+        self.access.as_ref().is_some_and(Access::asks_for_secrets)
+    }
+
+    /// Whether all is loaded that announces need.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.access.as_ref().is_none_or(Access::is_ready)
+    }
+
+    /// Whether somebody may scrape; one who may not is counted.
+    pub(crate) fn admit_scrape(&self, worker: &Worker, asker: &Asker<'_>) -> Result<(), Failure> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let admitted = access.admit_scrape(asker, self.wall_secs());
+        admitted.inspect_err(|failure| worker.counters.count(Reason::Failed(*failure)))
+    }
+
+    /// The same over UDP, which carries no secret.
+    pub(crate) fn admit_udp_scrape(&self, worker: &Worker) -> Result<(), Failure> {
+        let Some(access) = &self.access else { return Ok(()) };
+        access.admit_udp_scrape().inspect_err(|failure| worker.counters.count(Reason::Failed(*failure)))
+    }
+
+    /// Has the core answer.
     ///
     /// How long it held the shard is noted for new peers and those that leave. Others make nothing grow, and to read the
     /// clock for them a second time would cost a tenth of the announce. Known weakness: a client that takes over another
     /// one's endpoint may let a column shrink, and is not noted.
-    pub(crate) fn announce(
+    fn record(
         &self,
         worker: &mut Worker,
         (key, place): (PeerKey, Place),
@@ -348,6 +422,11 @@ impl Node {
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch::at(self.started_secs + self.started.elapsed().as_secs())
     }
+
+    /// Seconds since 1970, as the wall clock said at the start: one that is set meanwhile ends nothing early.
+    fn wall_secs(&self) -> i64 {
+        i64::try_from(self.started_secs + self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
+    }
 }
 
 impl Slot {
@@ -409,7 +488,7 @@ mod tests {
             assert!(
                 node.announce(
                     &mut worker,
-                    (key, node.place(&ask(torrent).info_hash)),
+                    Announcer { key, place: node.place(&ask(torrent).info_hash), secret: None },
                     &ask(torrent),
                     &mut Handout::new(&mut [], &mut [])
                 )
@@ -427,7 +506,7 @@ mod tests {
         assert!(
             node.announce(
                 &mut worker,
-                (key, node.place(&ask(7).info_hash)),
+                Announcer { key, place: node.place(&ask(7).info_hash), secret: None },
                 &ask(7),
                 &mut Handout::new(&mut [], &mut [])
             )
@@ -445,7 +524,13 @@ mod tests {
             node.longest_hold_nanos.store(0, Ordering::Relaxed);
             let ask = Announce { event, ..ask(1) };
             let place = node.place(&ask.info_hash);
-            node.announce(&mut worker, (key, place), &ask, &mut Handout::new(&mut [], &mut [])).unwrap();
+            node.announce(
+                &mut worker,
+                Announcer { key, place, secret: None },
+                &ask,
+                &mut Handout::new(&mut [], &mut []),
+            )
+            .unwrap();
             node.longest_hold_nanos.load(Ordering::Relaxed) > 0
         };
         assert!(is_timed(Event::Started));

@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
+use evenkeel_core::Keyed;
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::access::Access;
 use crate::banner::Banner;
 use crate::config::{Config, Reload};
+use crate::control::Control;
 use crate::counters::Dialect;
 use crate::listen;
 use crate::listen::http::{Connections, Limits, Listener, Manner, Proxies, Shared};
@@ -24,7 +27,7 @@ use crate::node::{Node, Secrets};
 use crate::sockets::Sockets;
 use crate::state::StateDir;
 use crate::tls::{Renew, Tls};
-use crate::{admin, census, sockets, sweeper, system};
+use crate::{admin, census, database, sockets, sweeper, system};
 
 /// Everything is over after so long, whatever is still open.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -69,6 +72,8 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
 /// The running program.
 struct Tracker {
     node: Arc<Node>,
+    /// Where users and torrents are, and what is known of them; `None` when anybody may announce anything.
+    database: Option<(database::Place, Arc<Control>)>,
     http: Arc<Shared>,
     /// One for each HTTP thread, until it is started.
     mailboxes: Vec<Mailbox>,
@@ -90,13 +95,22 @@ type Ended = mpsc::UnboundedReceiver<String>;
 impl Tracker {
     fn new(start: &Start, sockets: &Sockets, files_max: u64) -> anyhow::Result<Self> {
         let config = &start.config;
-        let [a, b, c, d, e, f, g, h] = system::random().context("cannot draw random keys")?;
+        let [a, b, c, d, e, f, g, h, i, j] = system::random().context("cannot draw random keys")?;
         let secrets = Secrets {
             connection_ids: start.state.secret("udp.key")?,
             lottery: words(start.state.secret("lottery.key")?),
             hashes: [[a, b], [c, d], [e, f], [g, h]],
         };
-        let node = Arc::new(Node::new(config.orders(), &secrets));
+        let mut node = Node::new(config.orders(), &secrets);
+        let mut database = None;
+        if !config.axes().are_open() {
+            let place = database::Place::new(config, &start.state)?;
+            place.try_out()?;
+            let control = Arc::new(Control::new());
+            node = node.guarded(Access::new(config.axes(), Arc::clone(&control), Keyed::new([i, j])));
+            database = Some((place, control));
+        }
+        let node = Arc::new(node);
         // Half of a very small limit.
         let files_reserved = FILES_RESERVED.min(files_max / 2);
         let descriptors_max = u32::try_from(files_max - files_reserved).unwrap_or(u32::MAX).max(1);
@@ -130,7 +144,7 @@ impl Tracker {
             Manner { is_introduced: config.proxy.protocol_on_https, is_tls: true },
             Manner { is_introduced: config.proxy.protocol_on_unix, is_tls: false },
         ];
-        Ok(Self { node, http, mailboxes, manners, udp_nap, banner, stop: Arc::default(), stopping })
+        Ok(Self { node, database, http, mailboxes, manners, udp_nap, banner, stop: Arc::default(), stopping })
     }
 
     fn start_threads(&mut self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
@@ -141,6 +155,11 @@ impl Tracker {
             sweeper::run(&node, &stop);
             Ok(())
         })?);
+        if let Some((place, control)) = self.database.clone() {
+            let stop = Arc::clone(&self.stop);
+            let run = move || database::run(&place, &control, &stop);
+            threads.push(spawn("database".to_owned(), &end, run)?);
+        }
         for (number, sockets) in sockets::by_worker(sockets.udp, sockets.workers) {
             let worker = self.worker(Dialect::Udp)?;
             let (node, stop, nap) = (Arc::clone(&self.node), Arc::clone(&self.stop), self.udp_nap);
@@ -187,7 +206,8 @@ impl Tracker {
     ) -> anyhow::Result<()> {
         let admin = admin.map(TcpListener::from_std).transpose()?.map(|listener| {
             let sources = Sources { node: Arc::clone(&self.node), http: Arc::clone(&self.http) };
-            tokio::spawn(admin::serve(listener, metrics::registry(sources), self.stopping.subscribe()))
+            let node = Arc::clone(&self.node);
+            tokio::spawn(admin::serve(listener, metrics::registry(sources), node, self.stopping.subscribe()))
         });
         let mut config = start.config.clone();
         let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);

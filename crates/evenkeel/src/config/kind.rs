@@ -8,6 +8,7 @@ use evenkeel_core::rules::Bounds;
 use toml::de::DeValue;
 
 use super::PublicUrl;
+use crate::database;
 
 /// What the table says about one setting with values of type `T`.
 pub(super) trait Kind<T> {
@@ -17,8 +18,12 @@ pub(super) trait Kind<T> {
     fn read(&self, value: &DeValue<'_>) -> Option<T>;
     /// Completes the sentence "must be ...".
     fn allowed(&self) -> String;
-    /// The value in TOML; what [`Kind::read`] takes back.
+    /// The value in TOML; what [`Kind::read`] takes back, unless it is a secret.
     fn write(&self, value: &T) -> String;
+    /// Whether nobody is to read it who reads the log or the screen.
+    fn is_secret(&self) -> bool {
+        false
+    }
 }
 
 /// A whole number in a range.
@@ -229,6 +234,35 @@ impl Kind<Option<PublicUrl>> for Url {
 
     fn write(&self, value: &Option<PublicUrl>) -> String {
         quoted(value.as_ref().map_or("", PublicUrl::as_str))
+    }
+}
+
+/// The address of a database server, or the empty text for none.
+#[derive(Clone, Copy)]
+pub(super) struct DatabaseUrl;
+
+impl Kind<Option<database::Url>> for DatabaseUrl {
+    fn default(&self) -> Option<database::Url> {
+        None
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Option<database::Url>> {
+        match value.as_str()? {
+            "" => Some(None),
+            text => database::Url::parse(text).map(Some),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        "a URL such as \"postgres://user:password@host/database?sslmode=require\", or \"\"".to_owned()
+    }
+
+    fn write(&self, value: &Option<database::Url>) -> String {
+        quoted(if value.is_some() { "***" } else { "" })
+    }
+
+    fn is_secret(&self) -> bool {
+        true
     }
 }
 

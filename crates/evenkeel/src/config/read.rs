@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
                 self.problems.push(Problem {
                     origin: Some(given.origin),
                     key: given.path,
-                    given: Some(given.shown),
+                    given: (!kind.is_secret()).then_some(given.shown),
                     message: format!("must be {}", kind.allowed()),
                 });
             }

@@ -11,11 +11,15 @@ use evenkeel_wire::forwarding::Header;
 use ipnet::IpNet;
 use tracing::Level;
 
-use super::kind::{Addresses, Choice, FilePath, Kind, Number, Socket, Switch, Texts, Url, bounded, number};
+use super::kind::{
+    Addresses, Choice, DatabaseUrl, FilePath, Kind, Number, Socket, Switch, Texts, Url, bounded, number,
+};
 use super::problem::Origin;
 use super::read::Reader;
 use super::{Format, PublicUrl};
+use crate::access::{self, Preset};
 use crate::classes::Class;
+use crate::database;
 use crate::redirects::Redirect;
 
 /// When a changed value takes effect.
@@ -187,6 +191,24 @@ const HEADERS: &[(&str, Option<Header>)] = &[
     ("cf-connecting-ip", Some(Header::CfConnectingIp)),
     ("none", None),
 ];
+const PRESETS: &[(&str, Preset)] = &[
+    ("open", Preset::Open),
+    ("listed", Preset::Listed),
+    ("semi-private", Preset::SemiPrivate),
+    ("private", Preset::Private),
+];
+const WHICH_TORRENTS: &[(&str, Option<access::Torrents>)] = &[
+    ("", None),
+    ("any", Some(access::Torrents::Any)),
+    ("listed", Some(access::Torrents::Listed)),
+    ("all-but-denied", Some(access::Torrents::AllButDenied)),
+];
+const IDENTITIES: &[(&str, Option<access::Identity>)] = &[
+    ("", None),
+    ("none", Some(access::Identity::None)),
+    ("optional", Some(access::Identity::Optional)),
+    ("required", Some(access::Identity::Required)),
+];
 const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
 
 settings! {
@@ -341,6 +363,26 @@ settings! {
         level: Level = Choice { default: Level::INFO, words: LEVELS }, at Reload;
         /// Text for people, or one JSON object on each line.
         format: Format = Choice { default: Format::Human, words: FORMATS }, at Start;
+    }
+    /// Which torrents are served, and to whom.
+    access: Access {
+        /// "open" serves any torrent to anybody; "listed" listed torrents to anybody; "semi-private" too, and knows those
+        /// who show a passkey or an announce key; "private" serves listed torrents to those alone.
+        preset: Preset = Choice { default: Preset::Open, words: PRESETS }, at Start;
+        /// Which torrents are served: "any" of them, those that are "listed", or "all-but-denied". "" is as the preset
+        /// says.
+        torrents: Option<access::Torrents> = Choice { default: None, words: WHICH_TORRENTS }, at Start;
+        /// Whether a passkey or an announce key in the announce URL means nothing ("none"), is "optional" or "required".
+        /// "" is as the preset says.
+        identity: Option<access::Identity> = Choice { default: None, words: IDENTITIES }, at Start;
+    }
+    /// Where users, torrents and the books are kept. Nothing is kept while anybody may announce anything.
+    database: Database {
+        /// A PostgreSQL server, version 14 or newer. "" means SQLite, in the file evenkeel.sqlite of the state
+        /// directory. With a password in it, better given as EVENKEEL_DATABASE__URL.
+        url: Option<database::Url> = DatabaseUrl, at Start;
+        /// A file of certificates (PEM) that the server's may be signed by, beside those of public authorities.
+        certificate_authority_file: Option<PathBuf> = FilePath, at Start;
     }
     /// What outlives a restart.
     state: State {

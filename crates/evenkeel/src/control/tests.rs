@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::store::exam::{self, Desk, populate, server, torrent, user};
+use crate::store::exam::{self, Desk, populate, torrent, user};
 use crate::store::{AnnounceKey, Edit, Listed, Setting, Torrent, User};
 
 fn secret_of(user: &mut User) -> Secret {
@@ -152,7 +152,7 @@ fn keys_lists_classes_and_settings_follow() {
 /// Whatever is wrong with the way to the database, what was loaded holds, and changes are seen when it is well again.
 #[test]
 fn what_was_loaded_holds_while_the_database_is_away() {
-    let desk = server::database();
+    let desk = exam::database();
     let mut store = desk.open().unwrap();
     let ([a, _], _) = populate(&mut *store);
     let (control, mut follower) = follower(&desk);

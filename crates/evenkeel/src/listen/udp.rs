@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 
 use evenkeel_core::connection::Epoch;
 use evenkeel_core::{Handout, Place, Reason};
-use evenkeel_wire::limits::UDP_V6_PEERS_MAX;
+use evenkeel_wire::limits::{UDP_V6_PEERS_MAX, URL_BYTES_MAX};
 use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats, secret};
 use socket2::Socket;
 
 pub(crate) use self::batch::prepare;
 use self::batch::{BATCH, Batch};
 use crate::counters::add;
 use crate::log;
-use crate::node::{Node, Worker};
+use crate::node::{Announcer, Node, Worker};
 
 /// How long a thread waits for a packet before it looks whether it shall stop.
 const WAIT_MILLIS: i32 = 250;
@@ -143,15 +143,26 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], sender: &Sender, out:
         return 0;
     }
     match ask {
-        Ok(Ask::Announce(ask, _)) => {
+        Ok(Ask::Announce(ask, url_data)) => {
             let here = || (Endpoint::new(sender.ip, ask.port), node.place(&ask.info_hash));
-            let peer = sender.peer.unwrap_or_else(here);
-            answer_announce(node, worker, peer, &ask, (transaction, out))
+            let (endpoint, place) = sender.peer.unwrap_or_else(here);
+            let mut room;
+            let url = if node.asks_for_secrets() {
+                room = [0; URL_BYTES_MAX];
+                url_data.join(&mut room)
+            } else {
+                &[]
+            };
+            let caller = Announcer { key: endpoint.into(), place, secret: secret::of_url(url) };
+            answer_announce(node, worker, caller, &ask, (transaction, out))
         }
-        Ok(Ask::Scrape(scrape)) => {
-            worker.counters.count(Reason::Scraped);
-            answer_scrape(node, scrape, transaction, out)
-        }
+        Ok(Ask::Scrape(scrape)) => match node.admit_udp_scrape(worker) {
+            Ok(()) => {
+                worker.counters.count(Reason::Scraped);
+                answer_scrape(node, scrape, transaction, out)
+            }
+            Err(failure) => udp::write_failure(out, transaction, failure),
+        },
         Err(failure) => {
             worker.counters.count(Reason::Failed(failure));
             udp::write_failure(out, transaction, failure)
@@ -162,19 +173,21 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], sender: &Sender, out:
 fn answer_announce(
     node: &Node,
     worker: &mut Worker,
-    (endpoint, place): (Endpoint, Place),
+    caller: Announcer<'_>,
     ask: &Announce,
     (transaction, out): (udp::Transaction, &mut [u8]),
 ) -> usize {
     let (head, peers) = out.split_at_mut(ANNOUNCE_HEAD_BYTES);
-    let mut handout = match endpoint {
+    let mut handout = match caller.key.source() {
         Endpoint::V4(_) => Handout::new(peers, &mut []),
         Endpoint::V6(_) => Handout::new(&mut [], &mut peers[..UDP_V6_PEERS_MAX * 18]),
     };
-    let answered = node.announce(worker, (endpoint.into(), place), ask, &mut handout);
+    let answered = node.announce(worker, caller, ask, &mut handout);
     let peers_bytes = handout.v4_bytes() + handout.v6_bytes();
     match answered {
         Ok(reply) => udp::write_announce(head, transaction, &reply, peers_bytes),
+        // A client asks again by itself, sooner than after a failure.
+        Err(Failure::NotReady) => 0,
         Err(failure) => udp::write_failure(out, transaction, failure),
     }
 }

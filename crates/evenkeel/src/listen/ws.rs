@@ -30,9 +30,10 @@ pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
 pub(crate) use self::strangers::Strangers;
 use super::http::{Limits, Seat, Shared, stopped};
 use super::stream::Stream;
+use crate::access::Asker;
 use crate::counters::add;
 use crate::log;
-use crate::node::Worker;
+use crate::node::{Announcer, Worker};
 
 /// A peer that does not take what it is sent for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,13 +80,22 @@ pub(super) async fn deliver_mail(shared: &Shared, local: &RefCell<Local>, mut ma
     }
 }
 
+/// Who is at the other end of a WebSocket.
+pub(crate) struct Guest {
+    /// On whose behalf it was opened.
+    pub source: IpAddr,
+    /// What its URL carries.
+    pub secret: Option<Box<[u8]>>,
+}
+
 /// Serves an upgraded connection until it ends.
 pub(super) async fn serve(
     shared: &Shared,
     local: &RefCell<Local>,
     stream: Stream,
-    (source, seat): (IpAddr, Seat),
+    (guest, seat): (Guest, Seat),
 ) -> io::Result<()> {
+    let Guest { source, secret } = guest;
     let limits = tokio_websockets::Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
     // Messages are not cut into frames: some clients of old do not put them together again.
     let config = Config::default().frame_size(usize::MAX);
@@ -99,6 +109,7 @@ pub(super) async fn serve(
         source: Endpoint::new(source, 0),
         id,
         queue,
+        secret,
         peers: HashSet::new(),
         seat: &seat,
         pings_left: PINGS_MAX,
@@ -130,6 +141,7 @@ struct Socket<'a> {
     source: Endpoint,
     id: SocketId,
     queue: Rc<Queue>,
+    secret: Option<Box<[u8]>>,
     /// Who announced here and has not left.
     peers: HashSet<(InfoHash, PeerId)>,
     seat: &'a Seat,
@@ -271,7 +283,14 @@ impl Socket<'_> {
 
     /// Answers a message; nothing is the answer to some.
     fn answer(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        let refused = match ws::decode(text) {
+        let request = ws::decode(text);
+        if matches!(request, Ok(Request::Scrape(_) | Request::ScrapeAll))
+            && let Err(failure) = self.admit_scrape()
+        {
+            // The node has counted it.
+            return Some(refusal(&Refused { failure, subject: Subject::Scrape }));
+        }
+        let refused = match request {
             Ok(Request::Announce(ask, offers)) => return Some(self.announce(&ask, &offers)),
             Ok(Request::Answer(answer)) => {
                 self.pass_on(&answer);
@@ -303,7 +322,8 @@ impl Socket<'_> {
         let key = PeerKey::Web(WebKey { source: self.source, socket: self.id, peer_id: ask.peer_id });
         let node = &self.shared.node;
         let place = node.place(&ask.info_hash);
-        let reply = match node.announce(worker, (key, place), ask, &mut Handout::to_sockets(receivers)) {
+        let caller = Announcer { key, place, secret: self.secret.as_deref() };
+        let reply = match node.announce(worker, caller, ask, &mut Handout::to_sockets(receivers)) {
             Ok(reply) => reply,
             // The node has counted it.
             Err(failure) => return refusal(&Refused { failure, subject }),
@@ -356,6 +376,11 @@ impl Socket<'_> {
         worker.counters.count(Reason::Answered);
     }
 
+    fn admit_scrape(&self) -> Result<(), Failure> {
+        let asker = Asker { source: self.source.ip(), secret: self.secret.as_deref() };
+        self.shared.node.admit_scrape(&self.local.borrow().worker, &asker)
+    }
+
     fn scrape(&self, mut scrape: Scrape) -> Vec<u8> {
         scrape.sort_and_merge();
         let node = &self.shared.node;
@@ -396,10 +421,7 @@ impl Drop for Socket<'_> {
                 numwant: None,
                 key: Key::NONE,
             };
-            // A failure has been counted, and nobody is there to be told.
-            let node = &self.shared.node;
-            let place = node.place(&info_hash);
-            node.announce(worker, (key, place), &leaving, &mut Handout::new(&mut [], &mut [])).ok();
+            self.shared.node.leave(worker, key, &leaving);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The exam that every store has to pass, and the stores that sit it. SQLite needs nothing for that, PostgreSQL a real
 //! server, which is started in a temporary folder (`exam/server.rs`).
 
+use std::sync::Arc;
+
 use super::{
-    AnnounceKey, Batch, Class, Counts, Edit, Error, Hash32, Increment, Kind, List, Listed, Mark, NodeId,
-    Reader, Row, SessionId, SessionRow, Setting, Store, Torrent, TorrentId, TorrentState, User, UserId,
-    UserState,
+    Address, AnnounceKey, Batch, Class, Counts, Edit, Error, Hash32, Increment, Kind, List, Listed, Mark,
+    NodeId, Postgres, Reader, Row, SessionId, SessionRow, Setting, Store, Torrent, TorrentId, TorrentState,
+    User, UserId, UserState,
 };
 
 mod booked;
@@ -28,7 +30,7 @@ macro_rules! sit {
             $( #[test] fn $name() { super::$name(&crate::store::exam::file()); } )+
         }
         mod postgres {
-            $( #[test] fn $name() { super::$name(&crate::store::exam::server::database()); } )+
+            $( #[test] fn $name() { super::$name(&crate::store::exam::database()); } )+
         }
     };
 }
@@ -55,6 +57,37 @@ impl Desk for File {
     fn write(&self, sql: &str) -> Result<(), String> {
         let connection = rusqlite::Connection::open(self.path()).unwrap();
         connection.execute_batch(sql).map_err(|error| error.to_string())
+    }
+}
+
+/// A database of its own on a real server.
+pub(crate) struct Database {
+    pub(crate) server: Arc<server::Server>,
+    name: String,
+}
+
+pub(crate) fn database() -> Database {
+    let (server, name) = server::shared();
+    Database { server, name }
+}
+
+impl Database {
+    pub(crate) fn location(&self) -> String {
+        self.server.address("evenkeel", &self.name)
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address::new(&self.location(), None).unwrap()
+    }
+}
+
+impl Desk for Database {
+    fn open(&self) -> Result<Box<dyn Store>, Error> {
+        Ok(Box::new(Postgres::open(&self.address())?))
+    }
+
+    fn write(&self, sql: &str) -> Result<(), String> {
+        self.server.query(&self.name, sql)
     }
 }
 

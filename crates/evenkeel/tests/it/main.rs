@@ -8,6 +8,7 @@
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
+//! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
 //! * `local_sockets`: Unix sockets, and sockets that are passed;
 //! * `pressure`: more connections than there is room for;
@@ -29,7 +30,11 @@ mod http;
 mod lifecycle;
 mod local_sockets;
 mod pages;
+#[expect(dead_code, reason = "the store's own tests use all of it")]
+#[path = "../../src/store/exam/server.rs"]
+mod postgres;
 mod pressure;
+mod private;
 mod proxies;
 mod rig;
 mod scrape;

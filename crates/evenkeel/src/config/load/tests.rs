@@ -329,3 +329,14 @@ fn a_trusted_network_is_a_prefix_or_one_address() {
         assert!(trusted(list).is_err(), "{list}");
     }
 }
+
+#[test]
+fn the_url_of_the_database_is_never_shown() {
+    let name = "EVENKEEL_DATABASE__URL";
+    let config = Rig::new("").set(name, "postgres://u:hunter2@host/d").load().unwrap();
+    assert!(config.database.url.is_some());
+    let shown = show(&config) + &format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let error = Rig::new("").set(name, "postgres://u:hunter2@/").load().unwrap_err();
+    assert!(!error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{error}");
+}

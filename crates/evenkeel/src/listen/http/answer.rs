@@ -6,11 +6,14 @@ use std::time::Instant;
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::http::{self, Framing, Peers, Request};
 use evenkeel_wire::query::{self, PeerForm};
+use evenkeel_wire::secret::{self, Question};
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 
 use super::pages::{self, Found, Page};
 use super::{Local, Shared};
+use crate::access::Asker;
 use crate::counters::add;
+use crate::node::Announcer;
 
 /// Buffers of a thread are kept up to this size, which holds the answer to any announce.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -49,7 +52,7 @@ pub(super) fn answer(
     request: &Request<'_>,
 ) -> Option<Statistics> {
     let mut framing = Framing::of(request);
-    if shared.any_origin && matches!(request.path, b"/announce" | b"/scrape" | b"/stats.json") {
+    if shared.any_origin && (request.path == b"/stats.json" || secret::route(request.path).is_some()) {
         framing = framing.for_any_origin();
     }
     empty(&mut local.body);
@@ -61,13 +64,15 @@ pub(super) fn answer(
         return None;
     }
     let mut status = "200 OK";
-    match request.path {
-        b"/announce" if shared.http => match query::announce(request.query) {
-            Ok((ask, form)) => answer_announce(shared, local, source, &ask, form),
+    match question(shared, request) {
+        Some((Question::Announce, secret)) => match query::announce(request.query) {
+            Ok((ask, form)) => answer_announce(shared, local, Asker { source, secret }, &ask, form),
             Err(failure) => fail(local, failure),
         },
-        b"/scrape" if shared.http => answer_scrape(shared, local, request.query),
-        path => match pages::find(shared, path, source, request.wants_json) {
+        Some((Question::Scrape, secret)) => {
+            answer_scrape(shared, local, &Asker { source, secret }, request.query);
+        }
+        None => match pages::find(shared, request.path, source, request.wants_json) {
             Found::Page(page) => {
                 local.worker.counters.count(Reason::Page);
                 http::write_answer(&mut local.out, page.status, page.content_type, &page.body, framing);
@@ -89,15 +94,28 @@ pub(super) fn answer(
     None
 }
 
-fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Announce, form: PeerForm) {
+/// What is asked for, and the secret in the URL. Where secrets mean nothing, a path with one is a path like any other.
+fn question<'a>(shared: &Shared, request: &Request<'a>) -> Option<(Question, Option<&'a [u8]>)> {
+    if !shared.http {
+        return None;
+    }
+    let (asked, secret) = secret::route(request.path)?;
+    if !shared.node.asks_for_secrets() {
+        return secret.is_none().then_some((asked, None));
+    }
+    Some((asked, secret.or_else(|| secret::of_query(request.query))))
+}
+
+fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker<'_>, ask: &Announce, form: PeerForm) {
     let Local { worker, v4, v6, ids, body, .. } = local;
     let mut handout = Handout::new(v4, v6);
     if form == PeerForm::Dictionary {
         handout = handout.with_ids(ids);
     }
-    let caller = Endpoint::new(source, ask.port);
+    let caller = Endpoint::new(asker.source, ask.port);
     let place = shared.node.place(&ask.info_hash);
-    let answered = shared.node.announce(worker, (caller.into(), place), ask, &mut handout);
+    let announcer = Announcer { key: caller.into(), place, secret: asker.secret };
+    let answered = shared.node.announce(worker, announcer, ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
         if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
@@ -111,7 +129,11 @@ fn answer_announce(shared: &Shared, local: &mut Local, source: IpAddr, ask: &Ann
     }
 }
 
-fn answer_scrape(shared: &Shared, local: &mut Local, query: &[u8]) {
+fn answer_scrape(shared: &Shared, local: &mut Local, asker: &Asker<'_>, query: &[u8]) {
+    if let Err(failure) = shared.node.admit_scrape(&local.worker, asker) {
+        // The node has counted it.
+        return http::write_failure(&mut local.body, failure);
+    }
     let files: Vec<(InfoHash, Stats)> = match query::scrape(query) {
         Ok(mut scrape) => {
             scrape.sort_and_merge();

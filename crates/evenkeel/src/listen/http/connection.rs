@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_core::Reason;
 use evenkeel_wire::http::{self, Framing, HeadError, Request, decode_head};
+use evenkeel_wire::secret;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
@@ -54,6 +55,7 @@ pub(super) async fn serve(
         out: Vec::new(),
         is_flushed: true,
         head_began: Some(began),
+        secret: None,
     };
     let mut stopping = shared.stopping.clone();
     let mut turn = Turn::Read;
@@ -81,7 +83,8 @@ pub(super) async fn serve(
                 stream.put_back(std::mem::take(&mut connection.read));
                 // In a box of its own: every connection would be as large as a WebSocket otherwise.
                 connection.seat.become_websocket();
-                return Box::pin(ws::serve(shared, &web, stream, (source, connection.seat))).await;
+                let guest = ws::Guest { source, secret: connection.secret.take() };
+                return Box::pin(ws::serve(shared, &web, stream, (guest, connection.seat))).await;
             }
         };
         connection.send_rest(&mut stream).await?;
@@ -105,6 +108,8 @@ struct Connection<'a> {
     is_flushed: bool,
     /// When the head that is awaited began; `None` between requests.
     head_began: Option<Deadline>,
+    /// What the URL of a WebSocket carries.
+    secret: Option<Box<[u8]>>,
 }
 
 /// What to do after answering what was read.
@@ -221,6 +226,10 @@ impl Connection<'_> {
             let told = b"too many WebSockets of your address\n";
             http::write_answer(&mut local.out, "503 Service Unavailable", "text/plain", told, framing);
             return Turn::Close;
+        }
+        if self.shared.node.asks_for_secrets() {
+            let in_path = secret::of_url(request.path);
+            self.secret = secret::of_query(request.query).or(in_path).map(Box::from);
         }
         http::write_upgrade(&mut local.out, &ws::accept(key));
         Turn::Upgrade

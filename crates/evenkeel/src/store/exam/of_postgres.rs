@@ -1,6 +1,6 @@
 //! What only a server can get wrong.
 
-use super::server::{Database, Server, database};
+use super::server::Server;
 use super::*;
 use crate::store::{Address, Applied, Postgres};
 

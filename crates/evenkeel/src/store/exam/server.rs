@@ -1,4 +1,5 @@
-//! Starts a real PostgreSQL server in a temporary folder, for as long as a test uses it. Nothing of it listens on a port.
+//! Starts a real PostgreSQL server in a temporary folder, for as long as a test uses it. But for TLS it listens on no port.
+//! The tests of the whole program use this file, too.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -10,9 +11,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-
-use super::super::{Address, Error, Postgres, Store};
-use super::Desk;
 
 /// PostgreSQL refuses to run as root; then it runs as `nobody`.
 const NOBODY: u32 = 65_534;
@@ -26,13 +24,8 @@ pub(crate) struct Server {
     port: u16,
 }
 
-/// A database of its own on a server that all tests of a process share.
-pub(crate) struct Database {
-    pub(crate) server: Arc<Server>,
-    name: String,
-}
-
-pub(crate) fn database() -> Database {
+/// The server that all tests of a process share, and the name of a database that nobody else has.
+pub(crate) fn shared() -> (Arc<Server>, String) {
     static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -41,7 +34,7 @@ pub(crate) fn database() -> Database {
         *shared = Arc::downgrade(&server);
         server
     });
-    Database { server, name: format!("exam_{}", NUMBER.fetch_add(1, Ordering::Relaxed)) }
+    (server, format!("exam_{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn program(name: &str) -> PathBuf {
@@ -157,25 +150,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-    }
-}
-
-impl Database {
-    pub(crate) fn location(&self) -> String {
-        self.server.address("evenkeel", &self.name)
-    }
-
-    pub(crate) fn address(&self) -> Address {
-        Address::new(&self.location(), None).unwrap()
-    }
-}
-
-impl Desk for Database {
-    fn open(&self) -> Result<Box<dyn Store>, Error> {
-        Ok(Box::new(Postgres::open(&self.address())?))
-    }
-
-    fn write(&self, sql: &str) -> Result<(), String> {
-        self.server.query(&self.name, sql)
     }
 }
