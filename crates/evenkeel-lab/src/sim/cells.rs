@@ -55,11 +55,20 @@ impl Arm<'_> {
 
     /// A figure over the same of another arm, seed by seed.
     pub(super) fn over(&self, base: &Arm<'_>, name: &str) -> Option<Estimate> {
-        let base = base.values(name);
-        let of_seed = |seed: u64| base.iter().find(|(other, _)| *other == seed).map(|(_, value)| *value);
-        let ratios: Vec<f64> =
-            self.values(name).iter().filter_map(|(seed, value)| Some(value / of_seed(*seed)?)).collect();
+        let ratios: Vec<f64> = self.pairs(base, name).map(|(own, base)| own / base).collect();
         Estimate::of_ratios(&ratios)
+    }
+
+    /// How much more a figure is than the same of another arm, seed by seed.
+    pub(super) fn beyond(&self, base: &Arm<'_>, name: &str) -> Option<Estimate> {
+        let differences: Vec<f64> = self.pairs(base, name).map(|(own, base)| own - base).collect();
+        Estimate::of(&differences)
+    }
+
+    fn pairs(&self, base: &Arm<'_>, name: &str) -> impl Iterator<Item = (f64, f64)> {
+        let base = base.values(name);
+        let of_seed = move |seed: u64| base.iter().find(|(other, _)| *other == seed).map(|(_, value)| *value);
+        self.values(name).into_iter().filter_map(move |(seed, value)| Some((value, of_seed(seed)?)))
     }
 
     /// Mean shares of a class in each tier.
@@ -97,6 +106,7 @@ mod tests {
         assert_eq!(arms.len(), 2);
         let over = arms[1].over(&arms[0], "all").unwrap();
         assert!((over.low - 1.1).abs() < 1e-9 && (over.high - 1.1).abs() < 1e-9, "{over:?}");
+        assert_eq!(arms[1].beyond(&arms[0], "all").unwrap().mean, 15.0);
         assert_eq!(arms[0].level("all").unwrap().mean, 150.0);
         assert_eq!(arms[0].most("all"), Some(200.0));
         assert_eq!(arms[0].over(&arms[1], "no such figure"), None);

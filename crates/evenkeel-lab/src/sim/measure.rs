@@ -124,6 +124,7 @@ impl Measured {
         set("peers in a list", Some(self.peers as f64 / self.announces as f64));
         set("empty first lists", Some(self.empty_first_lists as f64 / self.first_lists as f64));
         set("first byte", mean(&self.first_byte_secs));
+        set("first byte p99.9", percentile(&self.first_byte_secs, 0.999));
         set("first byte max", percentile(&self.first_byte_secs, 1.0));
         let late = self.first_byte_secs.iter().filter(|secs| **secs > 600.0).count();
         set("first byte after 10 min", Some(late as f64 / self.first_byte_secs.len() as f64));
