@@ -1,7 +1,8 @@
 //! Runs `tests/scripts/*.txt`: commands, and behind each the answer that it must give, marked `>`.
 //!
 //! `set RULE VALUE` changes a rule, `at SECS` moves the clock, `announce TORRENT ADDRESS [name=value]...`
-//! announces (`id`, `key`, `left`, `event`, `up`, `down`, `user` = whose account it is booked to, `want`, `client`, `dialect` = http, udp4, udp6 or ws; `socket` is the number
+//! announces (`id`, `key`, `left`, `event`, `up`, `down`, `user` = whose account it is booked to, `hybrid` = of
+//! which torrent it is the other info hash, `want`, `client`, `dialect` = http, udp4, udp6 or ws; `socket` is the number
 //! of the WebSocket), `crowd TORRENT COUNT KIND` announces many global peers, `scrape TORRENT`, `sweep`, `full yes|no` and `totals` do what they say.
 //! `UPDATE_SCRIPTS=1 cargo test` writes the answers anew: read the difference before you commit it.
 
@@ -150,6 +151,7 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
             "up" => ask.uploaded = value.parse().unwrap(),
             "down" => ask.downloaded = value.parse().unwrap(),
             "user" => rig.account = Some(account(value.parse().unwrap(), torrent)),
+            "hybrid" => rig.account = rig.account.map(|booked| Account { torrent: number(value), ..booked }),
             "want" => ask.numwant = Some(value.parse().unwrap()),
             "client" => client = value.parse().unwrap(),
             "dialect" => {
@@ -203,9 +205,13 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
 fn account(user: u32, torrent: &str) -> Account {
     Account {
         user: UserNumber(user),
-        torrent: TorrentNumber(torrent.as_bytes()[0].into()),
+        torrent: number(torrent),
         factors: Factors { up_percent: 100, down_percent: 50 },
     }
+}
+
+fn number(torrent: &str) -> TorrentNumber {
+    TorrentNumber(torrent.as_bytes()[0].into())
 }
 
 fn booked(booking: &Booking) -> String {
