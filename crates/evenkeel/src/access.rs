@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use evenkeel_core::Keyed;
+use evenkeel_core::account::Account;
 use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 
+use crate::books::Books;
 use crate::control::{Control, Holder, Item, Member};
 use crate::store::{List, TorrentState, UserState};
 
@@ -82,6 +84,7 @@ impl Axes {
 pub(crate) struct Access {
     axes: Axes,
     control: Arc<Control>,
+    books: Arc<Books>,
     guesses: Guesses,
 }
 
@@ -109,8 +112,18 @@ pub(crate) struct Admitted {
 
 impl Access {
     /// By what is in `control`.
-    pub(crate) fn new(axes: Axes, control: Arc<Control>, keyed: Keyed) -> Self {
-        Self { axes, control, guesses: Guesses::new(keyed) }
+    pub(crate) fn new(axes: Axes, control: Arc<Control>, books: Arc<Books>, keyed: Keyed) -> Self {
+        Self { axes, control, books, guesses: Guesses::new(keyed) }
+    }
+
+    /// The books that announces go to.
+    pub(crate) fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Whom an announce is booked to, if to anybody.
+    pub(crate) fn account(&self, admitted: &Admitted, now_secs: i64) -> Option<Account> {
+        Books::account(&self.control, admitted, now_secs)
     }
 
     /// Whether secrets are looked at.
@@ -120,7 +133,7 @@ impl Access {
 
     /// Whether enough is loaded to answer.
     pub(crate) fn is_ready(&self) -> bool {
-        self.control.is_loaded()
+        self.control.is_loaded() && (!self.asks_for_secrets() || self.books.are_open())
     }
 
     /// Decides about an announce, at `now_secs` since 1970.
@@ -200,9 +213,11 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_core::{Rules, Time};
     use evenkeel_wire::{Key, PeerId};
 
     use super::*;
+    use crate::books;
     use crate::control::{Follower, Secret};
     use crate::store::exam::{self, Desk, torrent, user};
     use crate::store::{AnnounceKey, Edit, Listed, Torrent, User};
@@ -249,7 +264,10 @@ mod tests {
         store.edit(&edits).unwrap();
         let control = Arc::new(Control::new());
         Follower::new(Arc::clone(&control), store).look();
-        Rig { access: Access::new(axes, control, Keyed::new([1, 2])), secrets }
+        let books = Arc::new(Books::default());
+        let settings = books::settings([1; 8], None, 1000);
+        books.open(&settings, &|| desk.open(), (&Rules::default(), Time(0), NOW), &|| false).unwrap();
+        Rig { access: Access::new(axes, control, books, Keyed::new([1, 2])), secrets }
     }
 
     impl Rig {
@@ -317,7 +335,7 @@ mod tests {
     #[test]
     fn nobody_is_answered_before_everything_is_loaded() {
         let control = Arc::new(Control::new());
-        let access = Access::new(Preset::Private.axes(), control, Keyed::new([1, 2]));
+        let access = Access::new(Preset::Private.axes(), control, Arc::default(), Keyed::new([1, 2]));
         let asker = Asker { source: IpAddr::from([8, 8, 8, 8]), secret: Some(b"x") };
         assert_eq!(access.admit(&asker, &ask(1), NOW), Err(Failure::NotReady));
         assert_eq!(access.admit_scrape(&asker, NOW), Err(Failure::NotReady));

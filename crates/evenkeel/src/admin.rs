@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::journal::Trouble;
 use crate::node::Node;
 
 /// What the pages are made from.
@@ -43,11 +44,16 @@ pub(crate) async fn serve(
 /// 200 while announces are answered, 503 before users and torrents are loaded and from the moment that the program stops.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if *admin.stopping.borrow() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned())
     } else if !admin.node.is_ready() {
-        (StatusCode::SERVICE_UNAVAILABLE, "loading\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "loading\n".to_owned())
     } else {
-        (StatusCode::OK, "ready\n")
+        let troubles = admin.node.troubles();
+        if !troubles.is_empty() {
+            let texts: Vec<&str> = troubles.into_iter().map(Trouble::text).collect();
+            return (StatusCode::OK, format!("degraded: {}\n", texts.join("; ")));
+        }
+        (StatusCode::OK, "ready\n".to_owned())
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -459,6 +458,3 @@ fn change_small<V: Clone>(table: &ArcSwap<HashMap<u32, V>>, changes: HashMap<u32
     }
     table.store(Arc::new(copy));
 }
-
-/// How often changes are looked for: what a site writes holds within a second.
-const LOOK: Duration = Duration::from_millis(500);

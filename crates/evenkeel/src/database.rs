@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::books::{self, Books};
 use crate::config::Config;
 use crate::control::{Control, Follower};
+use crate::journal;
+use crate::node::Node;
 use crate::state::StateDir;
 use crate::store::{Address, Error, Postgres, Sqlite, Store};
 
@@ -32,8 +35,10 @@ impl fmt::Debug for Url {
 
 /// Name of the file in the state directory.
 const FILE: &str = "evenkeel.sqlite";
-/// A database that is away is tried again after so long.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Bookings that wait for a server; see [`crate::journal`].
+const JOURNAL: &str = "journal";
+/// How often changes are looked for, and a database that is away is tried again: what a site writes holds within a second.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -74,17 +79,61 @@ impl Place {
     }
 }
 
-/// Connects, loads, and follows what changes, until `stop`.
-pub(crate) fn run(place: &Place, control: &Arc<Control>, stop: &AtomicBool) -> io::Result<()> {
-    while !stop.load(Ordering::Relaxed) {
-        match place.open() {
-            Ok(store) => {
-                Follower::new(Arc::clone(control), store).run(stop);
-                return Ok(());
-            }
-            Err(error) if error.is_retryable() => std::thread::park_timeout(PAUSE),
-            Err(error) => return Err(io::Error::other(error)),
-        }
+/// Everything that a tracker keeps in a database.
+pub(crate) struct Database {
+    /// Where it is.
+    pub place: Place,
+    /// What is known of users and torrents.
+    pub control: Arc<Control>,
+    /// What they have moved.
+    pub books: Arc<Books>,
+    /// How the journal is kept.
+    pub journal: journal::Settings,
+}
+
+impl Database {
+    /// As configured, tried out, and not loaded yet.
+    pub(crate) fn new(config: &Config, state: &StateDir) -> anyhow::Result<Self> {
+        let place = Place::new(config, state)?;
+        place.try_out()?;
+        let file = match place {
+            Place::File(_) => None,
+            Place::Server(_) => Some(state.path().join(JOURNAL)),
+        };
+        let journal = books::settings(state.secret("node.key")?, file, config.database.bookings_waiting_max);
+        Ok(Self { place, control: Arc::default(), books: Arc::default(), journal })
     }
-    Ok(())
+
+    /// Connects, loads, opens the books, and follows what changes, until `stop`.
+    pub(crate) fn run(&self, node: &Node, stop: &AtomicBool) -> io::Result<()> {
+        let is_stopping = || stop.load(Ordering::Relaxed);
+        let mut follower = None;
+        while !is_stopping() {
+            if follower.is_none() {
+                match self.place.open() {
+                    Ok(store) => follower = Some(Follower::new(Arc::clone(&self.control), store)),
+                    Err(error) if error.is_retryable() => {}
+                    Err(error) => return Err(io::Error::other(error)),
+                }
+            }
+            if let Some(follower) = &mut follower {
+                follower.look();
+            }
+            if self.control.is_loaded() && !self.books.are_open() {
+                let orders = node.orders();
+                let when = (&orders.rules, node.now(), node.wall_secs());
+                match self.books.open(&self.journal, &|| self.place.open(), when, &is_stopping) {
+                    Ok(()) => tracing::info!(users = self.control.sizes().users, "the books are open"),
+                    Err(books::Error::Stopping) => return Ok(()),
+                    Err(error) if error.is_retryable() => {}
+                    Err(error) => return Err(io::Error::other(error)),
+                }
+            }
+            if self.books.have_failed() {
+                return Err(io::Error::other("a thread of the journal has ended"));
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        Ok(())
+    }
 }

@@ -158,8 +158,7 @@ enum Event {
 pub struct Journal {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
-    keeper: Option<JoinHandle<()>>,
-    flusher: Option<JoinHandle<()>>,
+    threads: [JoinHandle<()>; 2],
 }
 
 impl std::fmt::Debug for Shared {
@@ -201,7 +200,7 @@ impl Journal {
             parts: Default::default(),
             waiting_max: settings.waiting_max,
             troubles: Default::default(),
-            waiting: AtomicU64::default(),
+            waiting: AtomicU64::new(keeper.waiting() as u64),
             refused: AtomicU64::default(),
             refused_bytes: AtomicU64::default(),
             batches: AtomicU64::default(),
@@ -220,7 +219,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || run(&of_keeper, keeper, &received, &batches))
             .map_err(Error::Thread)?;
-        Ok(Self { shared, events, keeper: Some(keeper), flusher: Some(flusher) })
+        Ok(Self { shared, events, threads: [keeper, flusher] })
     }
 
     /// Takes a booking. `false` when as much waits as may: it is counted, and not credited.
@@ -270,19 +269,25 @@ impl Journal {
 
     /// Books what has come, as far as it can be done within a time. What is left after it is in the file, if there is one;
     /// what is lost without one is logged.
-    pub fn stop(&mut self, within: Duration) {
+    pub fn stop(&self, within: Duration) {
         let deadline = Instant::now() + within;
         // It is gone only if it panicked.
         self.events.send(Event::Stop(deadline)).ok();
-        if let Some(keeper) = self.keeper.take() {
-            keeper.join().ok();
-        }
-        // A flusher that waits for a database that is gone is not waited for: it has nothing that is not in the file.
-        if let Some(flusher) = self.flusher.take() {
-            while !flusher.is_finished() && Instant::now() < deadline {
+        let [keeper, flusher] = &self.threads;
+        let wait = |thread: &JoinHandle<()>, until| {
+            while !thread.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
-        }
+        };
+        // It may have a frame to write at the last moment.
+        wait(keeper, deadline + TICK);
+        // A flusher that waits for a database that is gone is not waited for: it has nothing that is not in the file.
+        wait(flusher, deadline);
+    }
+
+    /// Whether one of its threads has ended, as after [`Journal::stop`], or by a panic.
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
     }
 }
 

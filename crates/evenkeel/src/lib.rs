@@ -18,6 +18,7 @@ mod admin;
 pub mod args;
 mod ask;
 mod banner;
+mod books;
 mod census;
 mod classes;
 mod client_table;

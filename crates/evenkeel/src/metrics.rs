@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use evenkeel_core::Reason;
+use evenkeel_core::{Reason, rules};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::books::Books;
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
 use crate::listen::http::Shared;
 use crate::node::Node;
@@ -51,6 +52,9 @@ impl Collector for Sources {
         latencies(&mut encoder, &counters)?;
         self.store(&mut encoder)?;
         self.limits(&mut encoder)?;
+        if let Some(books) = self.node.books() {
+            kept(&mut encoder, books)?;
+        }
         self.network(&mut encoder, &counters)?;
         self.system(&mut encoder, &counters)
     }
@@ -111,6 +115,32 @@ fn totals(encoder: &mut DescriptorEncoder<'_>, figures: &[Figure]) -> Result<(),
         counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
     }
     Ok(())
+}
+
+/// What is kept of users: only there when anybody is asked who they are.
+fn kept(encoder: &mut DescriptorEncoder<'_>, books: &Books) -> Result<(), std::fmt::Error> {
+    let (journal, ledger) = books.figures();
+    gauges(
+        encoder,
+        &[
+            ("sessions", "Clients of users on torrents that are remembered", ledger.sessions as u64),
+            ("sessions_limit", "How many are remembered at most", rules::SESSIONS_MAX.default.into()),
+            ("session_bytes", "Memory that they take", ledger.session_bytes as u64),
+            ("user_addresses", "Addresses of users that are remembered", ledger.addresses as u64),
+            ("bookings_waiting", "Bookings that the database has not taken yet", journal.waiting),
+            ("bookings_waiting_limit", "database.bookings_waiting_max", journal.waiting_max),
+            ("journal_bytes", "Size of the journal file", journal.file_bytes),
+        ],
+    )?;
+    totals(
+        encoder,
+        &[
+            ("bookings_refused", "Bookings not credited because too many waited", journal.refused),
+            ("bookings_refused_bytes", "Bytes that they told of", journal.refused_bytes),
+            ("flushes", "Batches of bookings that the database has taken", journal.batches),
+            ("flush_failures", "Times that it did not take one", journal.failures),
+        ],
+    )
 }
 
 impl Sources {

@@ -9,18 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use evenkeel_core::account::{self, Account};
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::{
-    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, Keys, Moved, Outcome, PeerKey, Place, Reason,
-    Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
+    AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, KeyedCaller, Keys, Moved, Outcome, PeerKey,
+    Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
 use crate::access::{Access, Admitted, Asker};
+use crate::books::Books;
 use crate::classes::Classes;
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
+use crate::journal::Trouble;
 
 /// The tracker, shared by all threads.
 pub(crate) struct Node {
@@ -176,9 +179,12 @@ impl Node {
                 })?
             }
         };
-        let mut reply = self.record(worker, (caller.key, caller.place), ask, out)?;
+        let mut reply = self.record(worker, (caller.key, caller.place, &admitted), ask, out)?;
         if admitted.is_outdated {
             reply.warning = reply.warning.or(Some(Warning::OutdatedPasskey));
+        }
+        if let Some(access) = &self.access {
+            access.books().note(&admitted, &reply.stats, self.wall_secs());
         }
         Ok(reply)
     }
@@ -187,7 +193,8 @@ impl Node {
     pub(crate) fn leave(&self, worker: &mut Worker, key: PeerKey, ask: &Announce) {
         let place = self.place(&ask.info_hash);
         // A failure has been counted, and nobody is there to be told.
-        self.record(worker, (key, place), ask, &mut Handout::new(&mut [], &mut [])).ok();
+        self.record(worker, (key, place, &Admitted::default()), ask, &mut Handout::new(&mut [], &mut []))
+            .ok();
     }
 
     /// Whether URLs may carry secrets that mean something.
@@ -198,6 +205,16 @@ impl Node {
     /// Whether all is loaded that announces need.
     pub(crate) fn is_ready(&self) -> bool {
         self.access.as_ref().is_none_or(Access::is_ready)
+    }
+
+    /// What is wrong with the books.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        self.access.as_ref().map(|access| access.books().troubles()).unwrap_or_default()
+    }
+
+    /// The books, if there are any.
+    pub(crate) fn books(&self) -> Option<&Books> {
+        self.access.as_ref().map(Access::books)
     }
 
     /// Whether somebody may scrape; one who may not is counted.
@@ -221,10 +238,12 @@ impl Node {
     fn record(
         &self,
         worker: &mut Worker,
-        (key, place): (PeerKey, Place),
+        (key, place, admitted): (PeerKey, Place, &Admitted),
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
+        let account = self.account(admitted);
+        let turn = account.as_ref().map(|(books, account)| books.turn(account.torrent));
         let client = self.clients.intern(&ask.peer_id);
         let orders = self.orders.load();
         let Orders { rules, classes } = &**orders;
@@ -241,11 +260,21 @@ impl Node {
             store_is_full: self.is_full.load(Ordering::Relaxed),
             scratch: &mut worker.scratch,
         };
-        let outcome = self.catch(|| shard.announce(&mut cx, &caller, ask, out));
-        let outcome = outcome.unwrap_or_else(|| self.recover(&mut shard, &ask.info_hash));
+        let announced = self.catch(|| match account {
+            None => (shard.announce(&mut cx, &caller, ask, out), None),
+            Some((Books { ledger, .. }, account)) => {
+                shard.announce_keyed(&mut cx, &KeyedCaller { caller, account, ledger }, ask, out)
+            }
+        });
+        let (outcome, booking) =
+            announced.unwrap_or_else(|| (self.recover(&mut shard, &ask.info_hash, account), None));
         slot.publish(&shard);
         let has_grown = shard.recorded() != recorded;
         drop(shard);
+        if let (Some((books, _)), Some(booking)) = (account, booking) {
+            books.book(&booking, self.wall_secs());
+        }
+        drop(turn);
         if has_grown || !matches!(outcome.reason, Reason::Announced | Reason::AnnouncedRationed) {
             self.note_hold(began);
         }
@@ -255,6 +284,12 @@ impl Node {
             add(&worker.counters.downloaded_bytes, outcome.moved.downloaded);
         }
         outcome.answer
+    }
+
+    /// Whom an announce is booked to, if to anybody, and in which books.
+    fn account(&self, admitted: &Admitted) -> Option<(&Books, Account)> {
+        let access = self.access.as_ref()?;
+        Some((access.books(), access.account(admitted, self.wall_secs())?))
     }
 
     /// Counts of every swarm with peers, if there are at most `max` of them.
@@ -351,8 +386,12 @@ impl Node {
             self.note_hold(began);
             self.expired.fetch_add(u64::from(swept.expired), Ordering::Relaxed);
             if swept.finished {
-                return;
+                break;
             }
+        }
+        if let Some(access) = &self.access {
+            let ledger = &access.books().ledger;
+            while !ledger.sweep(shard % account::PARTS, self.now(), &orders.rules, SLICE) {}
         }
     }
 
@@ -392,8 +431,17 @@ impl Node {
         result.ok()
     }
 
-    /// After a panic: the swarm's state is in doubt, so it goes; the next announces build it again.
-    fn recover(&self, shard: &mut Shard, info_hash: &InfoHash) -> Outcome {
+    /// After a panic: the swarm's state is in doubt, so it goes; the next announces build it again. The sessions of its
+    /// torrent begin anew: they book less than they could, and nothing twice.
+    fn recover(
+        &self,
+        shard: &mut Shard,
+        info_hash: &InfoHash,
+        account: Option<(&Books, Account)>,
+    ) -> Outcome {
+        if let Some((books, account)) = account {
+            books.ledger.forget(account.torrent);
+        }
         if self.catch(|| shard.drop_swarm(info_hash, &self.addresses)).is_none() {
             *shard = Shard::new(self.keys);
         }
@@ -424,7 +472,7 @@ impl Node {
     }
 
     /// Seconds since 1970, as the wall clock said at the start: one that is set meanwhile ends nothing early.
-    fn wall_secs(&self) -> i64 {
+    pub(crate) fn wall_secs(&self) -> i64 {
         i64::try_from(self.started_secs + self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 }
@@ -497,7 +545,7 @@ mod tests {
         }
         let broken = InfoHash([7; 20]);
         let slot = &node.slots[node.keys.place(&broken).shard()];
-        let outcome = node.recover(&mut lock(&slot.shard), &broken);
+        let outcome = node.recover(&mut lock(&slot.shard), &broken, None);
         assert_eq!(outcome.answer, Err(Failure::Internal));
         for torrent in 0..50 {
             let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Access;
 use crate::banner::Banner;
 use crate::config::{Config, Reload};
-use crate::control::Control;
 use crate::counters::Dialect;
+use crate::database::Database;
 use crate::listen;
 use crate::listen::http::{Connections, Limits, Listener, Manner, Proxies, Shared};
 use crate::listen::ws::{Mailbox, Mailboxes, Strangers};
@@ -27,10 +27,12 @@ use crate::node::{Node, Secrets};
 use crate::sockets::Sockets;
 use crate::state::StateDir;
 use crate::tls::{Renew, Tls};
-use crate::{admin, census, database, sockets, sweeper, system};
+use crate::{admin, census, sockets, sweeper, system};
 
 /// Everything is over after so long, whatever is still open.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// What has been announced until then is booked within so long, or stays in the journal's file.
+const CLOSE_BOOKS_WITHIN: Duration = Duration::from_secs(3);
 /// Open files that are kept for anything but HTTP connections.
 const FILES_RESERVED: u64 = 256;
 /// How often it is looked whether the files of the certificate have changed.
@@ -73,7 +75,7 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
 struct Tracker {
     node: Arc<Node>,
     /// Where users and torrents are, and what is known of them; `None` when anybody may announce anything.
-    database: Option<(database::Place, Arc<Control>)>,
+    database: Option<Arc<Database>>,
     http: Arc<Shared>,
     /// One for each HTTP thread, until it is started.
     mailboxes: Vec<Mailbox>,
@@ -104,11 +106,10 @@ impl Tracker {
         let mut node = Node::new(config.orders(), &secrets);
         let mut database = None;
         if !config.axes().are_open() {
-            let place = database::Place::new(config, &start.state)?;
-            place.try_out()?;
-            let control = Arc::new(Control::new());
-            node = node.guarded(Access::new(config.axes(), Arc::clone(&control), Keyed::new([i, j])));
-            database = Some((place, control));
+            let opened = Database::new(config, &start.state)?;
+            let (control, books) = (Arc::clone(&opened.control), Arc::clone(&opened.books));
+            node = node.guarded(Access::new(config.axes(), control, books, Keyed::new([i, j])));
+            database = Some(Arc::new(opened));
         }
         let node = Arc::new(node);
         // Half of a very small limit.
@@ -155,9 +156,9 @@ impl Tracker {
             sweeper::run(&node, &stop);
             Ok(())
         })?);
-        if let Some((place, control)) = self.database.clone() {
-            let stop = Arc::clone(&self.stop);
-            let run = move || database::run(&place, &control, &stop);
+        if let Some(database) = self.database.clone() {
+            let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
+            let run = move || database.run(&node, &stop);
             threads.push(spawn("database".to_owned(), &end, run)?);
         }
         for (number, sockets) in sockets::by_worker(sockets.udp, sockets.workers) {
@@ -276,6 +277,9 @@ impl Tracker {
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
+        }
+        if let Some(database) = &self.database {
+            database.books.close(CLOSE_BOOKS_WITHIN);
         }
         tracing::info!("stopped");
     }

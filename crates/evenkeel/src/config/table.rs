@@ -383,6 +383,9 @@ settings! {
         url: Option<database::Url> = DatabaseUrl, at Start;
         /// A file of certificates (PEM) that the server's may be signed by, beside those of public authorities.
         certificate_authority_file: Option<PathBuf> = FilePath, at Start;
+        /// Bookings that may wait in memory while the database is away: one for each client of a user on a torrent, of
+        /// about 250 bytes. Beyond it bookings are counted and not credited.
+        bookings_waiting_max: u32 = number(500_000, 1_000, 50_000_000), at Start;
     }
     /// What outlives a restart.
     state: State {

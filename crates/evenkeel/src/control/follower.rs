@@ -1,9 +1,8 @@
-//! The thread that keeps the copy true.
+//! Keeps the copy true.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Control, LOOK};
+use super::Control;
 use crate::store::{Error, Mark, Store};
 
 /// Follows the changes of a store, and loads everything anew where they cannot be followed.
@@ -27,15 +26,8 @@ impl Follower {
         Self { control, store, mark: None, is_failing: false }
     }
 
-    /// Looks until `stop`, about twice a second. While the store is away, what was loaded holds.
-    pub fn run(&mut self, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
-            self.look();
-            std::thread::park_timeout(LOOK);
-        }
-    }
-
-    /// Takes what has changed since the last look; at the first one, everything.
+    /// Takes what has changed since the last look; at the first one, everything. While the store is away, what was loaded
+    /// holds.
     pub fn look(&mut self) {
         let looked = match &self.mark {
             None => self.control.load(&mut *self.store),

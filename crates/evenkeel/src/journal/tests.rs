@@ -269,7 +269,7 @@ fn stopping_books_what_has_come() {
     let desk = exam::file();
     let mut store = Sqlite::open(&desk.path()).unwrap();
     let ([a, _], [first, _]) = populate(&mut store);
-    let mut journal = start(Box::new(store), None);
+    let journal = start(Box::new(store), None);
     for _ in 0..1000 {
         assert!(journal.book(&of(a, first, 5)));
     }
@@ -288,7 +288,7 @@ fn a_store_that_fails_stops_nothing_and_gets_everything_later() {
     let mut store = Sqlite::open(&desk.path()).unwrap();
     let ([a, _], [first, _]) = populate(&mut store);
     desk.write("ALTER TABLE books RENAME TO elsewhere").unwrap();
-    let mut journal = start(Box::new(store), None);
+    let journal = start(Box::new(store), None);
     assert!(journal.book(&of(a, first, 5)));
     wait_for(|| journal.troubles().any(|trouble| trouble == Trouble::StoreAway));
     assert!(journal.book(&of(a, first, 5)));
@@ -305,7 +305,7 @@ fn a_database_that_is_away_until_the_end_is_booked_after_the_next_start() {
     let mut store = Sqlite::open(&desk.path()).unwrap();
     let ([a, _], [first, _]) = populate(&mut store);
     desk.write("ALTER TABLE books RENAME TO elsewhere").unwrap();
-    let mut journal = start(Box::new(store), Some(path.clone()));
+    let journal = start(Box::new(store), Some(path.clone()));
     assert!(journal.book(&of(a, first, 5)));
     wait_for(|| journal.troubles().any(|trouble| trouble == Trouble::StoreAway));
     assert!(journal.book(&of(a, first, 5)));

@@ -38,7 +38,7 @@ fn postgres(access: &str) -> Rig {
 }
 
 impl Rig {
-    /// Writes as a site does, and waits until it holds.
+    /// Writes as a site does, when the tracker is ready.
     fn write(&self, sql: &str) {
         self.wait_until_ready();
         match &self.database {
@@ -246,4 +246,127 @@ fn nobody_is_answered_while_the_database_is_away() {
     let socket = rig.program.udp(Way::UdpV4);
     let id = connect(&socket);
     assert_silence(&socket, &[udp_announce(id, &Ask::leecher(TORRENT, 1))]);
+}
+
+/// What a client says that it has moved.
+fn counters(
+    port: u16,
+    key: u32,
+    (uploaded, downloaded, left): (u64, u64, u64),
+    event: &'static str,
+) -> String {
+    let ask = Ask { key, ..Ask::leecher(TORRENT, port).event(event) };
+    let moved = format!("uploaded={uploaded}&downloaded={downloaded}&left={left}");
+    ask.query().replace("uploaded=0&downloaded=0&left=1000", &moved)
+}
+
+impl Rig {
+    fn tell(&self, query: &str) {
+        let (_, body) = self.program.get(&format!("/{PASSKEY}/announce?{query}&compact=1"));
+        assert_eq!(Value::read(&body).bytes("failure reason"), None, "{query}");
+    }
+
+    /// Whether a row is there.
+    fn has(&self, rows: &str) -> bool {
+        match &self.database {
+            Database::Sqlite => {
+                let path = self.program.folder.path().join("state/evenkeel.sqlite");
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.busy_timeout(crate::rig::PATIENCE).unwrap();
+                connection.query_row(&format!("SELECT EXISTS ({rows})"), [], |row| row.get(0)).unwrap()
+            }
+            Database::Postgres(server, name) => {
+                server.query(name, &format!("DO $$ BEGIN ASSERT EXISTS ({rows}); END $$")).is_ok()
+            }
+        }
+    }
+
+    fn wait_for_totals(&self, uploaded: u64, downloaded: u64) {
+        let rows =
+            format!("SELECT 1 FROM user_totals WHERE uploaded = {uploaded} AND downloaded = {downloaded}");
+        wait_for(&rows, || self.has(&rows).then_some(()));
+    }
+}
+
+/// As if somebody had pulled the plug, and then started it again.
+fn kill(rig: Rig, config: &str) -> Rig {
+    rig.program.signal("KILL");
+    let (_, folder) = rig.program.wait();
+    let rig = Rig { program: start_in(folder, config), database: rig.database };
+    rig.wait_until_ready();
+    rig
+}
+
+fn what_is_moved_is_booked_once(rig: Rig, config: &str) {
+    const GIB: u64 = 1 << 30;
+    rig.populate();
+    rig.tell(&counters(2001, 7, (0, 0, 10 * GIB), "started"));
+    rig.tell(&counters(2001, 7, (GIB, 6 * GIB, 4 * GIB), ""));
+    rig.wait_for_totals(GIB, 6 * GIB);
+    rig.tell(&counters(2001, 7, (GIB, 6 * GIB, 4 * GIB), ""));
+    rig.tell(&counters(2001, 7, (2 * GIB, 10 * GIB, 0), "completed"));
+    rig.wait_for_totals(2 * GIB, 10 * GIB);
+    wait_for("the snatch", || rig.has("SELECT 1 FROM books WHERE snatched_at IS NOT NULL").then_some(()));
+    assert!(rig.has("SELECT 1 FROM torrent_stats WHERE completed = 1 AND seeders = 1"));
+
+    let rig = kill(rig, config);
+    rig.tell(&counters(2001, 7, (5 * GIB, 10 * GIB, 0), ""));
+    rig.tell(&counters(2001, 7, (6 * GIB, 10 * GIB, 0), "stopped"));
+    rig.tell(&counters(2001, 7, (6 * GIB, 10 * GIB, 0), "stopped"));
+    rig.wait_for_totals(6 * GIB, 10 * GIB);
+
+    rig.program.signal("TERM");
+    let (status, folder) = rig.program.wait();
+    assert!(status.success());
+    let rig = Rig { program: start_in(folder, config), database: rig.database };
+    rig.wait_until_ready();
+    rig.tell(&counters(2001, 7, (7 * GIB, 10 * GIB, 0), "started"));
+    rig.tell(&counters(2001, 7, (8 * GIB, 10 * GIB, 0), ""));
+    rig.wait_for_totals(8 * GIB, 10 * GIB);
+    assert!(rig.has("SELECT 1 FROM torrent_stats WHERE completed = 1"), "and is snatched once");
+    assert!(rig.program.metric("evenkeel_flushes_total") >= 1.0);
+}
+
+#[test]
+fn what_is_moved_is_booked_once_in_sqlite() {
+    let config = "[access]\npreset = \"private\"\n";
+    what_is_moved_is_booked_once(sqlite("preset = \"private\""), config);
+}
+
+#[test]
+fn what_is_moved_is_booked_once_in_postgresql() {
+    let rig = postgres("preset = \"private\"");
+    let config = std::fs::read_to_string(rig.program.folder.path().join("evenkeel.toml")).unwrap();
+    what_is_moved_is_booked_once(rig, &config);
+}
+
+#[test]
+fn factors_decide_what_counts() {
+    let rig = sqlite("preset = \"private\"");
+    rig.populate();
+    rig.write("UPDATE torrents SET upload_percent = 200, download_percent = 50");
+    // Each time another client, until what the site wrote is seen.
+    let mut key = 0;
+    wait_for("the factors to hold", || {
+        key += 1;
+        rig.tell(&counters(2001, key, (0, 0, 1000), "started"));
+        rig.tell(&counters(2001, key, (100, 100, 900), ""));
+        let doubled =
+            "SELECT 1 FROM books WHERE credited > uploaded AND charged < downloaded AND uploaded > 0";
+        rig.has(doubled).then_some(())
+    });
+}
+
+#[test]
+fn a_database_that_goes_away_degrades_the_tracker_and_loses_nothing() {
+    let rig = sqlite("preset = \"private\"");
+    rig.populate();
+    rig.tell(&counters(2001, 7, (0, 0, 1000), "started"));
+    rig.write("ALTER TABLE books RENAME TO elsewhere");
+    rig.tell(&counters(2001, 7, (100, 200, 800), ""));
+    wait_for("trouble", || rig.program.get_admin("/ready").1.starts_with("degraded").then_some(()));
+    rig.tell(&counters(2001, 7, (300, 400, 600), ""));
+    rig.write("ALTER TABLE elsewhere RENAME TO books");
+    rig.wait_for_totals(300, 400);
+    wait_for("no trouble", || (rig.program.get_admin("/ready").1 == "ready\n").then_some(()));
 }
