@@ -42,6 +42,10 @@ prove-fuzz seconds="1200":
 prove-bench *arguments:
     scripts/prove_bench.sh {{arguments}}
 
+# 9,000 idle WebSockets and 9,000 idle HTTP connections at once, with one worker: some minutes.
+prove-connections each="9000":
+    scripts/prove_connections.sh {{each}}
+
 # WebTorrent sockets that come and go, 2,000 at a time: an hour by default. Stopped, it begins anew.
 prove-ws-churn minutes="60":
     scripts/prove_ws_churn.sh {{minutes}}

@@ -3,6 +3,7 @@
 //! A socket is served by the thread that accepted it. A peer lives as long as its socket: when that ends, however it
 //! ends, each of its peers leaves as if it had said `stopped`.
 
+mod line;
 mod post;
 mod strangers;
 
@@ -16,15 +17,13 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use evenkeel_core::{Handout, PeerKey, Reason, Scope, SocketId, WebKey};
-use evenkeel_wire::limits::WS_MESSAGE_BYTES_MAX;
 use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subject};
 use evenkeel_wire::{Announce, Endpoint, Event, Failure, InfoHash, Key, PeerId, Scrape};
-use futures_util::{SinkExt, StreamExt};
 use sha1::{Digest, Sha1};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
-use tokio_websockets::{CloseCode, Config, Error, Message, ServerBuilder, WebSocketStream};
+use tokio_websockets::{CloseCode, Error, Message};
 
+use self::line::Line;
 use self::post::Queue;
 pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
 pub(crate) use self::strangers::Strangers;
@@ -96,11 +95,7 @@ pub(super) async fn serve(
     (guest, seat): (Guest, Seat),
 ) -> io::Result<()> {
     let Guest { source, secret } = guest;
-    let limits = tokio_websockets::Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
-    // Messages are not cut into frames: some clients of old do not put them together again.
-    let config = Config::default().frame_size(usize::MAX);
-    let mut stream = ServerBuilder::new().limits(limits).config(config).serve(stream);
-
+    let mut line = Line::new(stream);
     let (id, queue) = local.borrow_mut().sockets.open();
     shared.websockets.fetch_add(1, Ordering::Relaxed);
     let mut socket = Socket {
@@ -115,14 +110,18 @@ pub(super) async fn serve(
         pings_left: PINGS_MAX,
         pace: Pace::of(source),
     };
-    let ended = socket.run(&mut stream).await;
+    let ended = socket.run(&mut line).await;
     // From here on nobody is introduced to its peers any more, however long the farewell takes.
     drop(socket);
     if let End::Close(code, reason) = ended {
         log::peer_caused(format_args!("a WebSocket of {source} is closed: {reason}"));
-        timeout(FAREWELL_TIMEOUT, stream.send(Message::close(Some(code), reason))).await.ok();
+        let farewell = async {
+            line.feed(Message::close(Some(code), reason)).await?;
+            line.flush().await
+        };
+        timeout(FAREWELL_TIMEOUT, farewell).await.ok();
     }
-    timeout(FAREWELL_TIMEOUT, stream.close()).await.ok();
+    timeout(FAREWELL_TIMEOUT, line.close()).await.ok();
     Ok(())
 }
 
@@ -175,10 +174,7 @@ impl Pace {
 
 impl Socket<'_> {
     /// Answers messages, passes on what waits in the queue, and sees whether the peer is still there.
-    async fn run<S>(&mut self, stream: &mut WebSocketStream<S>) -> End
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn run(&mut self, line: &mut Line) -> End {
         let mut stopping = self.shared.stopping.clone();
         let mut heard = Deadline::now();
         let mut was_pinged = false;
@@ -188,7 +184,7 @@ impl Socket<'_> {
         loop {
             let mut answer = None;
             tokio::select! {
-                message = stream.next() => {
+                message = line.next() => {
                     heard = Deadline::now();
                     self.seat.use_now();
                     was_pinged = false;
@@ -216,7 +212,7 @@ impl Socket<'_> {
                 }
             }
             // A reply goes out before what came for the socket meanwhile.
-            let sent = timeout(WRITE_TIMEOUT, self.send(stream, answer)).await;
+            let sent = timeout(WRITE_TIMEOUT, self.send(line, answer)).await;
             if !matches!(sent, Ok(Ok(()))) {
                 return End::Gone;
             }
@@ -231,17 +227,14 @@ impl Socket<'_> {
         self.shared.limits.load().websocket_idle_timeout
     }
 
-    async fn send<S>(&self, stream: &mut WebSocketStream<S>, answer: Option<Message>) -> Result<(), Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn send(&self, line: &mut Line, answer: Option<Message>) -> Result<(), Error> {
         if let Some(answer) = answer {
-            stream.feed(answer).await?;
+            line.feed(answer).await?;
         }
         while let Some(text) = self.queue.pop() {
-            stream.feed(Message::text(text)).await?;
+            line.feed(Message::text(text)).await?;
         }
-        stream.flush().await
+        line.flush().await
     }
 
     /// Looks what a message is; answers the reply, if it has one.
