@@ -1,5 +1,7 @@
 //! The admin port: for the operator and the monitoring, on loopback unless configured otherwise.
 
+mod api;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +12,8 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+pub(crate) use api::Api;
 
 use crate::journal::Trouble;
 use crate::node::Node;
@@ -26,14 +30,17 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     registry: Registry,
-    node: Arc<Node>,
+    (node, api): (Arc<Node>, Option<Api>),
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut stop = stopping.clone();
-    let router = Router::new()
+    let mut router = Router::new()
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(Admin { registry: Arc::new(registry), node, stopping });
+    if let Some(api) = api {
+        router = router.nest("/api/v1", api.router());
+    }
     let stopped = async move {
         // An error means that the sender is gone: the program ends.
         stop.wait_for(|stopping| *stopping).await.ok();

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, PublicUrl};
+use crate::control::Secret;
 
 /// What was bound.
 pub(crate) struct Addresses {
@@ -38,6 +39,8 @@ pub(crate) struct Banner {
     connections_max: u32,
     http: bool,
     webtorrent: bool,
+    /// The token of the API, when it is new.
+    pub token: Option<Secret>,
 }
 
 impl Banner {
@@ -60,6 +63,7 @@ impl Banner {
             connections_max,
             http: config.server.http,
             webtorrent: config.server.webtorrent,
+            token: None,
         }
     }
 
@@ -117,6 +121,9 @@ impl Banner {
         }
         for path in &self.bound.unix {
             line(&mut text, "socket", &path.display().to_string());
+        }
+        if let Some(token) = &self.token {
+            line(&mut text, "token", &format!("{} (of the API; shown this once)", token.reveal()));
         }
         line(&mut text, "state", &self.state.display().to_string());
         line(

@@ -20,6 +20,7 @@ mod tests;
 
 pub use follower::Follower;
 use parts::{Filling, Parts};
+pub(crate) use secret::hash;
 pub use secret::{OVERLAP_SECS, Secret, rotate};
 
 /// What announces need to know of a user.
@@ -144,7 +145,7 @@ impl Control {
     ///
     /// It is found by its hash, so that how long that takes tells nothing of the secrets that are like it.
     pub fn holder(&self, secret: &[u8], now_secs: i64) -> Option<Holder> {
-        let hash = secret::hash(secret);
+        let hash = hash(secret);
         if let Some(member) = self.passkeys.get(&start_of(hash)).and_then(|id| self.members.get(&id)) {
             if member.passkey == hash {
                 return Some(Holder::User { member, is_outdated: false });

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::admin::Api;
 use crate::books::{self, Books};
 use crate::config::Config;
-use crate::control::{Control, Follower};
+use crate::control::{Control, Follower, Secret};
 use crate::journal;
 use crate::node::Node;
 use crate::state::StateDir;
-use crate::store::{Address, Error, Postgres, Sqlite, Store};
+use crate::store::{Address, Error, Hash32, Postgres, Sqlite, Store};
 
 /// The address of a server, as it is configured. `Debug` prints stars: it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ impl fmt::Debug for Url {
 const FILE: &str = "evenkeel.sqlite";
 /// Bookings that wait for a server; see [`crate::journal`].
 const JOURNAL: &str = "journal";
+/// The hash of the API's token.
+const TOKEN: &str = "api.token";
 /// How often changes are looked for, and a database that is away is tried again: what a site writes holds within a second.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -89,11 +92,13 @@ pub(crate) struct Database {
     pub books: Arc<Books>,
     /// How the journal is kept.
     pub journal: journal::Settings,
+    /// How all that is changed over the admin port.
+    pub api: Api,
 }
 
 impl Database {
-    /// As configured, tried out, and not loaded yet.
-    pub(crate) fn new(config: &Config, state: &StateDir) -> anyhow::Result<Self> {
+    /// As configured, tried out, and not loaded yet; with the token of the API, if it is drawn only now.
+    pub(crate) fn new(config: &Config, state: &StateDir) -> anyhow::Result<(Self, Option<Secret>)> {
         let place = Place::new(config, state)?;
         place.try_out()?;
         let file = match place {
@@ -101,7 +106,10 @@ impl Database {
             Place::Server(_) => Some(state.path().join(JOURNAL)),
         };
         let journal = books::settings(state.secret("node.key")?, file, config.database.bookings_waiting_max);
-        Ok(Self { place, control: Arc::default(), books: Arc::default(), journal })
+        let mut drawn = None;
+        let token = state.kept(TOKEN, || Ok(drawn.insert(Secret::draw()?).hash().0))?;
+        let api = Api::new(place.clone(), Hash32(token));
+        Ok((Self { place, control: Arc::default(), books: Arc::default(), journal, api }, drawn))
     }
 
     /// Connects, loads, opens the books, and follows what changes, until `stop`.

@@ -104,9 +104,10 @@ impl Tracker {
             hashes: [[a, b], [c, d], [e, f], [g, h]],
         };
         let mut node = Node::new(config.orders(), &secrets);
-        let mut database = None;
+        let (mut database, mut token) = (None, None);
         if !config.axes().are_open() {
-            let opened = Database::new(config, &start.state)?;
+            let (opened, drawn) = Database::new(config, &start.state)?;
+            token = drawn;
             let (control, books) = (Arc::clone(&opened.control), Arc::clone(&opened.books));
             node = node.guarded(Access::new(config.axes(), control, books, Keyed::new([i, j])));
             database = Some(Arc::new(opened));
@@ -119,7 +120,8 @@ impl Tracker {
             0 => descriptors_max,
             connections_max => connections_max,
         };
-        let banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
+        let mut banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
+        banner.token = token;
         let (stopping, stopping_seen) = watch::channel(false);
         let (to_mailboxes, mailboxes) = Mailboxes::new(sockets.workers);
         let http = Arc::new(Shared {
@@ -207,8 +209,14 @@ impl Tracker {
     ) -> anyhow::Result<()> {
         let admin = admin.map(TcpListener::from_std).transpose()?.map(|listener| {
             let sources = Sources { node: Arc::clone(&self.node), http: Arc::clone(&self.http) };
-            let node = Arc::clone(&self.node);
-            tokio::spawn(admin::serve(listener, metrics::registry(sources), node, self.stopping.subscribe()))
+            let api = self.database.as_ref().map(|database| database.api.clone());
+            let served = (Arc::clone(&self.node), api);
+            tokio::spawn(admin::serve(
+                listener,
+                metrics::registry(sources),
+                served,
+                self.stopping.subscribe(),
+            ))
         });
         let mut config = start.config.clone();
         let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);

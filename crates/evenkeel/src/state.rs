@@ -112,19 +112,30 @@ impl StateDir {
 
     /// Reads the key file `name`, or makes one with random bytes.
     pub fn secret<const N: usize>(&self, name: &str) -> Result<[u8; N], Error> {
+        self.kept(name, || {
+            let mut key = [0; N];
+            getrandom::fill(&mut key).map(|()| key)
+        })
+    }
+
+    /// Reads the key file `name`, or makes one with what `draw` answers.
+    pub(crate) fn kept<const N: usize>(
+        &self,
+        name: &str,
+        draw: impl FnOnce() -> Result<[u8; N], getrandom::Error>,
+    ) -> Result<[u8; N], Error> {
         let path = self.path.join(name);
         match File::open(&path) {
             Ok(file) => read_key(&file, path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_key(name, path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match draw() {
+                Ok(key) => self.keep(name, path, key),
+                Err(source) => Err(Error::Randomness { path, source }),
+            },
             Err(source) => Err(Error::Key { path, source }),
         }
     }
 
-    fn make_key<const N: usize>(&self, name: &str, path: PathBuf) -> Result<[u8; N], Error> {
-        let mut key = [0; N];
-        if let Err(source) = getrandom::fill(&mut key) {
-            return Err(Error::Randomness { path, source });
-        }
+    fn keep<const N: usize>(&self, name: &str, path: PathBuf, key: [u8; N]) -> Result<[u8; N], Error> {
         // Written aside and renamed: a crash leaves no key or a whole one.
         let aside = self.path.join(format!("{name}.new"));
         let write = || {

@@ -69,7 +69,10 @@ pub trait Store: Send {
     /// Changes control data, all edits or none; answers the ids of their rows. Called by the admin API.
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error>;
 
-    /// One user's sums over all torrents. Called by the admin API, as are the three below.
+    /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the four below.
+    fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error>;
+
+    /// One user's sums over all torrents.
     fn totals(&mut self, user: UserId) -> Result<Totals, Error>;
 
     /// What one user did on one torrent.

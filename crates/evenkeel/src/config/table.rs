@@ -277,7 +277,8 @@ settings! {
     admin: Admin {
         /// Whether the admin port is open.
         enabled: bool = Switch(true), at Start;
-        /// IP address and port. Nothing here asks for a password: keep it on loopback or behind a firewall.
+        /// IP address and port. Metrics ask for no password, and the API's token goes over it in clear: keep it on
+        /// loopback or behind a firewall.
         /// Port 0 takes any free port and prints which.
         address: SocketAddr = Socket(ADMIN), at Start;
     }

@@ -41,7 +41,7 @@ impl Secret {
 }
 
 /// What is kept of a secret.
-pub(super) fn hash(secret: &[u8]) -> Hash32 {
+pub(crate) fn hash(secret: &[u8]) -> Hash32 {
     Hash32(Sha256::digest(secret).into())
 }
 

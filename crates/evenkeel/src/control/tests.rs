@@ -174,7 +174,7 @@ fn a_user_takes_less_than_200_bytes_and_a_torrent_less_than_250() {
     const ROWS: u32 = 200_000;
     let mut loading = Loading::default();
     for id in 1..=ROWS {
-        let hash = secret::hash(&id.to_le_bytes());
+        let hash = hash(&id.to_le_bytes());
         let row = User { id: id.into(), passkey: hash, ..user("a") };
         loading.row(Row::User(row));
         let hash = hash.0.first_chunk().copied();

@@ -17,7 +17,7 @@ use super::flush::{
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, POSTGRES, READ_VERSION, WRITE_VERSION};
 use super::upsert::{DAYS, Known, Rows};
-use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Span, Store, TIDY_SLICE, apply_within};
+use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE, apply_within};
 
 mod connection;
 mod refusal;
@@ -147,6 +147,14 @@ impl Store for Postgres {
 
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error> {
         self.connection.run(connection::LONG, async |client| edit(client, edits).await)
+    }
+
+    fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error> {
+        self.connection.run(CALL, async |client| {
+            let select = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", kind.table().select());
+            let rows = client.query(&select, &[&after, &i64::from(limit)]).await?;
+            rows.iter().map(|row| kind.read(row)).collect()
+        })
     }
 
     fn totals(&mut self, user: UserId) -> Result<Totals, Error> {

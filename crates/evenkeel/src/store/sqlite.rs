@@ -19,7 +19,7 @@ use super::flush::{
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, READ_VERSION, SQLITE, WRITE_VERSION};
 use super::upsert::{DAYS, Known, Rows};
-use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Span, Store, TIDY_SLICE};
+use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE};
 
 /// See the module.
 #[derive(Debug)]
@@ -175,6 +175,17 @@ impl Store for Sqlite {
         }
         transaction.commit()?;
         Ok(ids)
+    }
+
+    fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error> {
+        let select = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", kind.table().select());
+        let mut statement = self.connection.prepare_cached(&select)?;
+        let mut rows = statement.query([after, i64::from(limit)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(kind.read(row)?);
+        }
+        Ok(found)
     }
 
     fn totals(&mut self, user: UserId) -> Result<Totals, Error> {

@@ -8,6 +8,7 @@
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
+//! * `api`: users, torrents, keys and lists over the admin port;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
 //! * `local_sockets`: Unix sockets, and sockets that are passed;
@@ -20,6 +21,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod announce;
+mod api;
 mod ask;
 mod authority;
 mod bencode;
