@@ -57,3 +57,8 @@ prove-ledger sequences="1000000":
 # What the policies do to simulated communities, for docs/proofs/equilibrium.md: some minutes.
 prove-equilibrium *arguments:
     scripts/prove_equilibrium.sh {{arguments}}
+
+# Kills the tracker at random moments under announces, so many times for each database: half an hour. The books must be
+# exact to the byte.
+prove-crash rounds="500":
+    EVENKEEL_CRASH_ROUNDS={{rounds}} cargo test --release -p evenkeel --test it crash -- --nocapture

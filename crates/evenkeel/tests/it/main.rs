@@ -9,6 +9,7 @@
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `api`: users, torrents, keys and lists over the admin port;
+//! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
 //! * `local_sockets`: Unix sockets, and sockets that are passed;
@@ -25,6 +26,7 @@ mod api;
 mod ask;
 mod authority;
 mod bencode;
+mod crash;
 mod equilibrium;
 mod hostile;
 mod hostile_ws;

@@ -12,25 +12,25 @@ use crate::rig::{
 };
 use crate::websocket::{UPGRADE, WebSocket};
 
-const PASSKEY: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const PASSKEY: &str = "0123456789abcdef0123456789abcdef";
 const TORRENT: [u8; 20] = [7; 20];
 
 /// Where users and torrents are.
-enum Database {
+pub(crate) enum Database {
     Sqlite,
     Postgres(Arc<Server>, String),
 }
 
-struct Rig {
-    program: Program,
-    database: Database,
+pub(crate) struct Rig {
+    pub(crate) program: Program,
+    pub(crate) database: Database,
 }
 
-fn sqlite(access: &str) -> Rig {
+pub(crate) fn sqlite(access: &str) -> Rig {
     Rig { program: start_with(&format!("[access]\n{access}\n")), database: Database::Sqlite }
 }
 
-fn postgres(access: &str) -> Rig {
+pub(crate) fn postgres(access: &str) -> Rig {
     let (server, name) = shared();
     let url = server.address("evenkeel", &name);
     let program = start_with(&format!("[access]\n{access}\n[database]\nurl = \"{url}\"\n"));
@@ -61,12 +61,12 @@ impl Rig {
         }
     }
 
-    fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&self) {
         wait_for("the tracker to be ready", || (self.program.get_admin("/ready").0 == 200).then_some(()));
     }
 
     /// A user with the passkey, and a torrent.
-    fn populate(&self) {
+    pub(crate) fn populate(&self) {
         let (hash, info_hash) = (self.bytes(&Sha256::digest(PASSKEY)), self.bytes(&TORRENT));
         self.write(&format!(
             "INSERT INTO users (name, passkey_hash) VALUES ('a', {hash});
@@ -267,7 +267,7 @@ impl Rig {
     }
 
     /// Whether a row is there.
-    fn has(&self, rows: &str) -> bool {
+    pub(crate) fn has(&self, rows: &str) -> bool {
         match &self.database {
             Database::Sqlite => {
                 let path = self.program.folder.path().join("state/evenkeel.sqlite");
@@ -281,7 +281,7 @@ impl Rig {
         }
     }
 
-    fn wait_for_totals(&self, uploaded: u64, downloaded: u64) {
+    pub(crate) fn wait_for_totals(&self, uploaded: u64, downloaded: u64) {
         let rows =
             format!("SELECT 1 FROM user_totals WHERE uploaded = {uploaded} AND downloaded = {downloaded}");
         wait_for(&rows, || self.has(&rows).then_some(()));
