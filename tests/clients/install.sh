@@ -21,6 +21,7 @@ need aria2c aria2
 need transmission-daemon transmission-daemon
 need transmission-remote transmission-cli
 need opentracker opentracker
+need openssl openssl
 need ip iproute2
 need unshare util-linux
 need python3 python3-venv

@@ -59,6 +59,7 @@ PROGRAMS = {
     "transmission-daemon": "Debian package transmission-daemon",
     "transmission-remote": "Debian package transmission-cli",
     "opentracker": "Debian package opentracker",
+    "openssl": "Debian package openssl",
     "ip": "Debian package iproute2",
     "unshare": "Debian package util-linux",
     "setpriv": "Debian package util-linux",

@@ -1,11 +1,13 @@
 """The tracker under test: the real program, with a configuration and a state folder of its own."""
 
 import http.client
+import subprocess
 
 import scrape
 from children import Child, Failure, tail, wait_until
 
 PORT = 6969
+TLS_PORT = 6970
 ADDRESSES = {4: "10.77.0.1", 6: "fd77::1"}
 
 # All that the transfers need; everything else stays at its default.
@@ -13,10 +15,22 @@ CONFIG = f"""\
 [server]
 port = {PORT}
 
+[tls]
+certificate_file = "certificate.pem"
+key_file = "key.pem"
+port = {TLS_PORT}
+
 [announce]
 interval_secs = 60
 min_interval_secs = 10
 """
+
+# A certificate that is its own authority: whoever is told to trust it trusts nobody else.
+CERTIFICATE = [
+    *"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=tracker".split(),
+    "-addext",
+    "subjectAltName=" + ",".join(f"IP:{address}" for address in ADDRESSES.values()),
+]
 
 
 class Tracker:
@@ -25,6 +39,9 @@ class Tracker:
     def __init__(self, program, folder, info_hash):
         self.info_hash = info_hash
         folder.mkdir()
+        self.certificate = folder / "certificate.pem"
+        files = ["-keyout", "key.pem", "-out", self.certificate.name]
+        subprocess.run([*CERTIFICATE, *files], cwd=folder, check=True, capture_output=True)
         config, state = folder / "evenkeel.toml", folder / "state"
         config.write_text(CONFIG)
         state.mkdir()

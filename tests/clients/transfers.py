@@ -14,7 +14,7 @@ from pathlib import Path
 import torrentfile
 from children import Failure, wait_until
 from clients import Aria2, Libtorrent, Transmission
-from tracker import ADDRESSES, PORT, Tracker
+from tracker import ADDRESSES, PORT, TLS_PORT, Tracker
 
 SEEDER = {4: "10.77.0.2", 6: "fd77::2"}
 LEECHER = {4: "10.77.0.3", 6: "fd77::3"}
@@ -36,7 +36,8 @@ class Side:
     @property
     def announce(self):
         address = ADDRESSES[self.family]
-        return f"{self.dialect}://{f'[{address}]' if self.family == 6 else address}:{PORT}/announce"
+        port = TLS_PORT if self.dialect == "https" else PORT
+        return f"{self.dialect}://{f'[{address}]' if self.family == 6 else address}:{port}/announce"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ def _alike(name, *side):
 TRANSFERS = [
     _alike("aria2-http-ipv4", Aria2, "http", 4),
     _alike("aria2-http-ipv6", Aria2, "http", 6),
+    _alike("aria2-https-ipv4", Aria2, "https", 4),
     _alike("aria2-udp-ipv4", Aria2, "udp", 4),
     _alike("transmission-http-ipv4", Transmission, "http", 4),
     _alike("transmission-udp-ipv4", Transmission, "udp", 4),
     _alike("libtorrent-http-ipv4", Libtorrent, "http", 4),
+    _alike("libtorrent-https-ipv6", Libtorrent, "https", 6),
     _alike("libtorrent-udp-ipv4", Libtorrent, "udp", 4),
     _alike("libtorrent-udp-ipv6", Libtorrent, "udp", 6),
     Transfer("libtorrent-udp-to-aria2-http", Side(Libtorrent, "udp"), Side(Aria2, "http")),
@@ -149,6 +152,7 @@ class Scene:
         path = client.folder / "transfer.torrent"
         announce = self.sides[client].announce
         torrent.write(path, announce)
+        client.trusted = self.tracker.certificate
         client.start(path, announce)
 
     def evidence(self):
