@@ -107,6 +107,8 @@ pub struct Figures {
 const PARTS: usize = 16;
 /// The keeper looks so often: as much may be lost.
 const TICK: Duration = Duration::from_secs(1);
+/// A store that has not booked a batch for so long is away, whether it says so or just hangs.
+const SLOW: Duration = Duration::from_secs(3);
 
 struct Shared {
     parts: [Mutex<Pending>; PARTS],
@@ -300,8 +302,14 @@ fn run(
 ) {
     let mut due = Instant::now() + TICK;
     let mut deadline = None;
+    let mut sent = None;
     loop {
-        keep(shared, &mut keeper, batches, Instant::now() >= due || deadline.is_some());
+        if keep(shared, &mut keeper, batches, Instant::now() >= due || deadline.is_some()) {
+            sent = Some(Instant::now());
+        }
+        if sent.is_some_and(|sent| sent.elapsed() >= SLOW) {
+            shared.set(Trouble::StoreAway, true);
+        }
         if Instant::now() >= due {
             due = Instant::now() + TICK;
         }
@@ -310,7 +318,10 @@ fn run(
             break;
         }
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Event::Booked(sequence)) => keeper.booked(sequence),
+            Ok(Event::Booked(sequence)) => {
+                keeper.booked(sequence);
+                sent = None;
+            }
             Ok(Event::Stop(until)) => deadline = Some(until),
             Err(RecvTimeoutError::Timeout) => {}
             // Whoever should have told us to stop is gone.
@@ -325,25 +336,28 @@ fn run(
     }
 }
 
-/// One look of the keeper: what has come is made safe, and a batch is sent if none is on its way.
+/// One look of the keeper: what has come is made safe, and a batch is sent if none is on its way; answers whether one was.
 fn keep(
     shared: &Shared,
     keeper: &mut Keeper,
     batches: &mpsc::SyncSender<Arc<store::Batch>>,
     takes_fresh: bool,
-) {
+) -> bool {
     if takes_fresh {
         let refused = keeper.take(shared.take(), now_secs());
         shared.refuse(refused.bookings, refused.bytes);
         shared.set(Trouble::Full, refused.bookings > 0 || keeper.is_full());
     }
-    if let Some(batch) = keeper.next_batch() {
+    let batch = keeper.next_batch();
+    let is_sent = batch.is_some();
+    if let Some(batch) = batch {
         // There is room: the flusher has none on its way. It is gone only if it panicked.
         batches.try_send(batch).ok();
     }
     shared.set(Trouble::FileBroken, keeper.is_file_broken());
     shared.waiting.store(keeper.waiting() as u64, Ordering::Relaxed);
     shared.file_bytes.store(keeper.file_bytes(), Ordering::Relaxed);
+    is_sent
 }
 
 fn now_secs() -> i64 {

@@ -3,10 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::bencode::Value;
-use crate::private::{PASSKEY, Rig, postgres, sqlite};
+use crate::postgres::Server;
+use crate::private::{PASSKEY, Rig, postgres, postgres_on, sqlite};
 use crate::rig::{Ask, PATIENCE, start_in, wait_for};
 
 const TORRENT: [u8; 20] = [7; 20];
@@ -127,4 +129,40 @@ fn books_are_exact_after_kills_with_sqlite() {
 #[test]
 fn books_are_exact_after_kills_with_postgresql() {
     books_are_exact_after_kills(postgres("preset = \"private\""));
+}
+
+#[test]
+fn a_database_that_hangs_and_a_kill_together_lose_nothing_that_was_made_safe() {
+    let server = Arc::new(Server::start(&["-c", "fsync=off", "-c", "listen_addresses="]));
+    let mut rig = postgres_on(Arc::clone(&server), "books".to_owned(), "preset = \"private\"");
+    let config = std::fs::read_to_string(rig.program.folder.path().join("evenkeel.toml")).unwrap();
+    rig.populate();
+    let address = rig.program.address(crate::rig::Way::HttpV4);
+    let mut client = Client::new(1);
+    assert!(client.announce(address, "started"));
+    (client.uploaded, client.downloaded) = (3_000_000, 3_000_000);
+    assert!(client.announce(address, ""));
+    rig.wait_for_totals(2_000_000, 1_000_000);
+
+    server.signal_all("STOP");
+    let began = Instant::now();
+    while !rig.program.get_admin("/ready").1.starts_with("degraded") {
+        client.uploaded += 1000;
+        let asked = Instant::now();
+        assert!(client.announce(address, ""));
+        assert!(asked.elapsed() < Duration::from_secs(2), "an announce waits for no database");
+        assert!(began.elapsed() < PATIENCE, "nobody says that the database hangs");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    // What has been announced until here is in the file when it has grown once more.
+    let before = rig.program.metric("evenkeel_journal_bytes");
+    wait_for("the file to grow", || {
+        assert!(client.announce(address, ""));
+        (rig.program.metric("evenkeel_journal_bytes") > before).then_some(())
+    });
+    rig.program.signal("KILL");
+    let (_, folder) = rig.program.wait();
+    server.signal_all("CONT");
+    rig = Rig { program: start_in(folder, &config), database: rig.database };
+    rig.wait_for_totals(client.uploaded - 1_000_000, 1_000_000);
 }

@@ -32,6 +32,10 @@ pub(crate) fn sqlite(access: &str) -> Rig {
 
 pub(crate) fn postgres(access: &str) -> Rig {
     let (server, name) = shared();
+    postgres_on(server, name, access)
+}
+
+pub(crate) fn postgres_on(server: Arc<Server>, name: String, access: &str) -> Rig {
     let url = server.address("evenkeel", &name);
     let program = start_with(&format!("[access]\n{access}\n[database]\nurl = \"{url}\"\n"));
     Rig { program, database: Database::Postgres(server, name) }
