@@ -12,6 +12,7 @@ use super::{
 mod booked;
 mod changed;
 mod kept;
+mod large;
 mod of_postgres;
 pub(crate) mod server;
 
