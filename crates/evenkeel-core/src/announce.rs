@@ -15,7 +15,7 @@ use crate::shard::{Place, Shard};
 use crate::swarm::report::{Moved, Report};
 use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Role, Spot};
 use crate::time::{Stamp, Time};
-use crate::uplink::{Sample, Uplinks};
+use crate::uplink::{Sample, Uplinks, Wanted};
 
 /// Everything outside the swarm that an announce may depend on.
 pub struct Cx<'a> {
@@ -63,6 +63,7 @@ struct Met {
     at: usize,
     known: Known,
     mark: Mark,
+    policy: Policy,
 }
 
 /// Who asks, and whose books it is in.
@@ -156,10 +157,11 @@ impl Shard {
                 known = self.swarm(at).recognise(&caller.key, mark);
             }
         }
-        let met = Met { at, known, mark };
+        let policy = cx.rules.policy_for(&ask.info_hash, &caller.identity);
+        let met = Met { at, known, mark, policy };
         let report = self.report(&met, ask, cx);
         let role = self.role(&met, report, (caller, ask), cx);
-        let asker = self.asker(caller, (known, role, report), ask, cx);
+        let asker = self.asker(&met, (role, report), (caller, ask), cx);
         // Before the caller is recorded, and without its old record: nobody is handed themselves.
         let mut chance = Chance { rng: &mut *cx.rng, scratch: &mut *cx.scratch };
         let again = equilibrium::choose(self.swarm(at), &asker, cx.rules, &mut chance, out);
@@ -204,13 +206,15 @@ impl Shard {
 
     /// What the caller says, as it follows on what it said before, if that is kept.
     fn report(&self, met: &Met, ask: &Announce, cx: &Cx<'_>) -> Option<Report> {
-        let Met { at, known, mark } = *met;
+        let Met { at, known, mark, .. } = *met;
+        if !cx.rules.keep_reports {
+            return None;
+        }
         let before = known.own.or(known.twin).and_then(|spot| self.swarm(at).report_of(spot, mark));
-        let next = || match before {
+        Some(match before {
             Some(before) => Report::next(before, ask, cx.now, cx.rules.min_interval_secs),
             None => Report::first(ask, cx.now),
-        };
-        cx.rules.keep_reports.then(next)
+        })
     }
 
     /// What the caller is recorded as.
@@ -221,42 +225,49 @@ impl Shard {
         (caller, ask): (&Caller, &Announce),
         cx: &Cx<'_>,
     ) -> Role {
-        let Met { at, known, mark } = *met;
-        let (kind, swarm, identity) = (Kind::of(ask), self.swarm(at), &caller.identity);
-        let policy = cx.rules.policy_for(&ask.info_hash, identity);
-        let mut busy_below = 0;
-        if let (Policy::Rbs(preset), Some(slot), Some(report)) = (policy, identity.slot, report) {
-            // A client with two addresses says everything twice.
-            let before = [known.own, known.twin].into_iter().flatten();
-            let before =
-                before.filter_map(|spot| swarm.report_of(spot, mark)).max_by_key(|before| before.last());
-            let sample = Sample {
-                place: caller.place,
-                sent: before.map(|before| (before.last(), report.uploaded_since(before))),
-                now: cx.now,
-                wanted_by: if kind == Kind::Seeder { swarm.top_tier_of_leechers() } else { 0 },
-            };
-            busy_below = cx.uplinks.judge(slot, &sample, preset.ration(), cx.rules);
-        }
-        let grade = equilibrium::grade(policy, kind, identity.tier, busy_below);
+        let (kind, identity) = (Kind::of(ask), &caller.identity);
+        let busy_below = match (met.policy, identity.slot, report) {
+            (Policy::Rbs(preset), Some(slot), Some(report)) => {
+                let sample = self.sample(met, &report, (caller, kind), cx);
+                cx.uplinks.judge(slot, &sample, preset.ration(), cx.rules)
+            }
+            _ => 0,
+        };
+        let grade = equilibrium::grade(met.policy, kind, identity.tier, busy_below);
         Role { kind, grade, is_unconnectable: identity.is_unconnectable }
     }
 
+    /// What an announce says of the caller's uplink.
+    fn sample(&self, met: &Met, report: &Report, (caller, kind): (&Caller, Kind), cx: &Cx<'_>) -> Sample {
+        let Met { at, known, mark, .. } = *met;
+        let swarm = self.swarm(at);
+        // A client with two addresses says everything twice.
+        let before = [known.own, known.twin].into_iter().flatten();
+        let before = before.filter_map(|spot| swarm.report_of(spot, mark)).max_by_key(|before| before.last());
+        Sample {
+            place: caller.place,
+            sent: before.map(|before| (before.last(), report.uploaded_since(before))),
+            now: cx.now,
+            wanted: if kind == Kind::Seeder { swarm.wanted() } else { Wanted::default() },
+        }
+    }
+
     /// The caller, as far as it matters for what it is given.
-    fn asker(
-        &self,
-        caller: &Caller,
-        (known, role, report): (Known, Role, Option<Report>),
-        ask: &Announce,
+    fn asker<'a>(
+        &'a self,
+        met: &Met,
+        (role, report): (Role, Option<Report>),
+        (caller, ask): (&'a Caller, &Announce),
         cx: &Cx<'_>,
-    ) -> Asker {
+    ) -> Asker<'a> {
         let rules = cx.rules;
         Asker {
             key: caller.key,
-            lottery: self.keys.lottery,
-            known,
+            policy: met.policy,
+            lottery: &self.keys.lottery,
+            known: met.known,
             role,
-            identity: caller.identity,
+            identity: &caller.identity,
             want: ask.numwant.unwrap_or(rules.numwant_default).min(rules.numwant_max) as usize,
             now: cx.now,
             stay_secs: report.map_or(0, |report| report.stay_secs(cx.now)),
@@ -301,7 +312,7 @@ impl Shard {
     /// A completion counts once for each client: `completed` of a peer that was no seeder under either of its
     /// addresses. A peer that is not known may have been lost by a restart; but a browser that seeds what it has always
     /// had begins with `completed`, so that a WebTorrent peer must be known.
-    fn completes(&self, at: usize, ask: &Announce, asker: &Asker) -> bool {
+    fn completes(&self, at: usize, ask: &Announce, asker: &Asker<'_>) -> bool {
         let swarm = self.swarm(at);
         let was_seeder =
             |record: Option<Spot>| record.is_some_and(|record| swarm.state(record).kind() == Kind::Seeder);

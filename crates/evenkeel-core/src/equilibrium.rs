@@ -85,12 +85,13 @@ impl fmt::Display for Policy {
 
 /// The caller, as far as it matters for what it is given.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker {
+pub(crate) struct Asker<'a> {
     pub(crate) key: PeerKey,
-    pub(crate) lottery: Keyed,
+    pub(crate) policy: Policy,
+    pub(crate) lottery: &'a Keyed,
     pub(crate) known: Known,
     pub(crate) role: Role,
-    pub(crate) identity: Identity,
+    pub(crate) identity: &'a Identity,
     pub(crate) want: usize,
     pub(crate) now: Time,
     /// Seconds since it came.
@@ -99,10 +100,10 @@ pub(crate) struct Asker {
     pub(crate) turn: u16,
 }
 
-impl Asker {
+impl Asker<'_> {
     /// The lots of one of the others.
     fn lots_of<R: Record>(&self, swarm: View<'_>, other: &R) -> Lots {
-        Lots::of(&self.lottery, &swarm.swarm.info_hash, &R::source(&other.key()))
+        Lots::of(self.lottery, &swarm.swarm.info_hash, &R::source(&other.key()))
     }
 
     fn part(&self) -> Part {
@@ -120,16 +121,16 @@ pub(crate) struct Chance<'a> {
 /// than others: when some were held back.
 pub(crate) fn choose(
     swarm: View<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rules: &Rules,
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> Option<u32> {
-    match rules.policy_for(&swarm.swarm.info_hash, &asker.identity) {
+    match asker.policy {
+        Policy::Random => random::choose(swarm, asker, chance, out),
         policy if policy.needs_reports() && !rules.keep_reports => {
             random::choose(swarm, asker, chance, out);
         }
-        Policy::Random => random::choose(swarm, asker, chance, out),
         Policy::ListSize(formula) => {
             let want = list_size::length(formula, &asker.identity.figures, asker.want);
             random::choose(swarm, &Asker { want, ..*asker }, chance, out);
@@ -140,7 +141,7 @@ pub(crate) fn choose(
         }
         Policy::Rbs(preset) => {
             let is_held_back = rbs::choose(swarm, asker, (preset.ration(), rules), chance, out);
-            return is_held_back.then_some(rules.ration_interval_secs);
+            return (is_held_back && asker.turn < rbs::HURRIED_TURNS).then_some(rules.ration_interval_secs);
         }
     }
     None
@@ -156,12 +157,12 @@ pub(crate) fn grade(policy: Policy, kind: Kind, tier: Tier, busy_below: u8) -> u
 
 /// Two that cannot be dialled cannot meet.
 #[inline]
-fn may_connect(asker: &Asker, other: State) -> bool {
+fn may_connect(asker: &Asker<'_>, other: State) -> bool {
     !(asker.role.is_unconnectable && other.is_unconnectable())
 }
 
 /// One peer, a seeder if there is one, for a caller that would go away empty-handed.
-fn give_anybody(swarm: View<'_>, asker: &Asker, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
+fn give_anybody(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
     for part in [Part::Seeders, Part::Others] {
         if out.len() == 0 {
             let candidates = Candidates::of(swarm, asker, part, out);

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::addresses::source;
 use crate::equilibrium::rbs::Ration;
+use crate::identity::Tier;
 use crate::keyed::Keyed;
 use crate::rules::Rules;
 use crate::shard::Place;
@@ -37,9 +38,12 @@ pub(crate) struct Sample {
     /// The announce before this one, and what was sent since.
     pub(crate) sent: Option<(Time, u64)>,
     pub(crate) now: Time,
-    /// If it seeds: the highest tier that wants something of it here.
-    pub(crate) wanted_by: u8,
+    /// If it seeds: leechers of each tier or above, for each seeder that is here.
+    pub(crate) wanted: Wanted,
 }
+
+/// Leechers of tiers from 1, from 2 and from 3 on, for each seeder.
+pub(crate) type Wanted = [f32; Tier::COUNT - 1];
 
 impl Default for Uplinks {
     fn default() -> Self {
@@ -80,10 +84,12 @@ impl Uplinks {
 const BINS: u32 = 8;
 /// Torrents of an identity that are remembered apart; of more, those that announced last. Everybody's bytes count.
 const TORRENTS_MAX: usize = 64;
-/// Bins that must have been judged before an uplink can be called busy.
-const EVIDENCE: u8 = 3;
+/// Bins that must have been judged before an uplink can be called busy, four hours: its best rate is no guess any more.
+const EVIDENCE: u8 = 8;
 /// Bins with room in a row after which it has room: two intervals.
 const ROOMY_BINS: u8 = 4;
+/// What the leechers of a bin weigh in the average: two hours.
+const WANTED_WEIGHT: f32 = 0.125;
 /// The best rate counts half after this time: people move, and contracts change.
 const BEST_HALVES_SECS: f32 = 7.0 * 86_400.0;
 
@@ -95,11 +101,13 @@ struct Uplink {
     torrents: Vec<Torrent>,
     /// Best bytes per second.
     best: f32,
-    /// Share of the best, averaged over two bins.
+    /// Share of the best, averaged over the last bins, each counting half as much as the one after it.
     share: f32,
     evidence: u8,
     roomy_bins: u8,
     is_busy: bool,
+    /// Leechers that rest on it, averaged over the last hours: who is there at a moment is chance.
+    wanted: Wanted,
 }
 
 /// What was sent in a stretch of time, and which part of it is known.
@@ -114,7 +122,7 @@ struct Bin {
 struct Torrent {
     place: Place,
     last: Time,
-    wanted_by: u8,
+    wanted: Wanted,
 }
 
 impl Uplink {
@@ -130,6 +138,7 @@ impl Uplink {
             evidence: 0,
             roomy_bins: 0,
             is_busy: false,
+            wanted: Wanted::default(),
         }
     }
 
@@ -151,8 +160,13 @@ impl Uplink {
             self.weigh(bin, ration);
         }
         self.next = self.next.max(complete);
-        let wanted_by = self.torrents.iter().map(|torrent| torrent.wanted_by).max();
-        if self.is_busy { wanted_by.unwrap_or_default() } else { 0 }
+        if self.is_busy { self.wanted_by(ration) } else { 0 }
+    }
+
+    /// The highest tier for whose sake others may be held back.
+    fn wanted_by(&self, ration: &Ration) -> u8 {
+        let wanted = (0..Tier::COUNT - 1).rev().find(|tier| self.wanted[*tier] >= ration.wanted);
+        wanted.map_or(0, |tier| u8::try_from(tier + 1).unwrap_or_default())
     }
 
     /// Spreads what was sent over the time in which it was.
@@ -178,7 +192,7 @@ impl Uplink {
     }
 
     fn note_torrent(&mut self, sample: &Sample) {
-        let Sample { place, now, wanted_by, .. } = *sample;
+        let Sample { place, now, wanted, .. } = *sample;
         let patience_secs = self.bin_secs * 4;
         self.torrents.retain(|torrent| {
             torrent.place != place && now.0.saturating_sub(torrent.last.0) <= patience_secs
@@ -186,11 +200,15 @@ impl Uplink {
         if self.torrents.len() == TORRENTS_MAX {
             self.torrents.remove(0);
         }
-        self.torrents.push(Torrent { place, last: now, wanted_by });
+        self.torrents.push(Torrent { place, last: now, wanted });
     }
 
     /// Takes up a bin that is complete.
     fn weigh(&mut self, bin: Bin, ration: &Ration) {
+        for (tier, wanted) in self.wanted.iter_mut().enumerate() {
+            let now: f32 = self.torrents.iter().map(|torrent| torrent.wanted[tier]).sum();
+            *wanted += (now - *wanted) * WANTED_WEIGHT;
+        }
         let secs = bin.to - bin.from;
         #[expect(clippy::cast_precision_loss, reason = "a bin has less than 2^24 seconds")]
         let (known, whole) = (secs as f32, self.bin_secs as f32);
@@ -229,16 +247,16 @@ mod tests {
 
     /// Announces of one identity, every half hour for each torrent, each `rates[n]` bytes a second; answers the last
     /// judgement of each half hour.
-    fn judgements(hours: &[&[u64]]) -> Vec<u8> {
+    fn judgements(half_hours: &[&[u64]]) -> Vec<u8> {
         let (uplinks, rules) = (Uplinks::default(), Rules::default());
         let mut answers = Vec::new();
         let mut now = 3600;
-        for rates in hours {
+        for rates in half_hours {
             let mut answer = 0;
             for (number, rate) in (0..).zip(*rates) {
                 let at = Time(now + u32::from(number) * 200);
                 let sent = Some((Time(at.0 - 1800), rate * 1800));
-                let sample = Sample { place: place(number), sent, now: at, wanted_by: 2 };
+                let sample = Sample { place: place(number), sent, now: at, wanted: [1.0, 1.0, 0.0] };
                 answer = uplinks.judge(7, &sample, Preset::Default.ration(), &rules);
             }
             answers.push(answer);
@@ -250,10 +268,10 @@ mod tests {
     #[test]
     fn an_uplink_is_busy_at_its_best_and_roomy_two_intervals_after() {
         let (busy, roomy): (&[u64], &[u64]) = (&[MIB], &[MIB / 2]);
-        let answers = judgements(&[busy, busy, busy, busy, roomy, roomy, roomy, roomy, roomy, busy]);
-        assert_eq!(answers[3], 2, "wanted by tier 2: the tiers below it are rationed");
-        assert_eq!(answers[4..6], [2, 2], "not yet");
-        assert_eq!(answers[7..9], [0, 0]);
+        let answers = judgements(&[[busy; 6].as_slice(), &[roomy; 5], &[busy]].concat());
+        assert_eq!(answers[5], 2, "wanted by tier 2: the tiers below it are rationed");
+        assert_eq!(answers[6..8], [2, 2], "not yet");
+        assert_eq!(answers[9..11], [0, 0]);
     }
 
     #[test]
@@ -261,8 +279,8 @@ mod tests {
         // Alone, then shared by two, then three: always exhausted, whatever each of them has of it.
         let (one, two, three): (&[u64], &[u64], &[u64]) =
             (&[6 * MIB], &[3 * MIB, 3 * MIB], &[2 * MIB, 2 * MIB, 2 * MIB]);
-        let answers = judgements(&[one, one, one, one, two, two, two, three, three, three, three, three]);
-        assert!(answers[3..].iter().all(|answer| *answer == 2), "{answers:?}");
+        let answers = judgements(&[[one; 6].as_slice(), &[two; 3], &[three; 5]].concat());
+        assert!(answers[5..].iter().all(|answer| *answer == 2), "{answers:?}");
     }
 
     #[test]
@@ -275,7 +293,7 @@ mod tests {
                 place: place(1),
                 sent: Some((Time(now / 2), u64::MAX)),
                 now: Time(now),
-                wanted_by: 3,
+                wanted: [9.0; 3],
             };
             uplinks.judge(u32::MAX, &sample, Preset::Default.ration(), &rules);
         }

@@ -5,10 +5,10 @@
 //!   overlap in nearly all peers or in none.
 
 use anyhow::ensure;
-use evenkeel_core::{
-    AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Rules, Scratch, Shard, Time, Uplinks,
-};
-use evenkeel_wire::{Announce, Endpoint, Event, InfoHash, Key, PeerId};
+use evenkeel_core::{Identity, Rules};
+use evenkeel_wire::{InfoHash, PeerId};
+
+use crate::door::{Door, update};
 
 /// What is drawn.
 #[derive(clap::Args)]
@@ -57,15 +57,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// How often each peer was drawn, and how many peers each list shares with the one before.
 fn draw(options: &Options) -> (Vec<u32>, Vec<f64>) {
-    let mut lab = Lab::new(options.seed);
+    let mut door = Door::new(options.seed, Rules::default());
     for number in 0..options.peers {
-        lab.announce(number, 0);
+        announce(&mut door, number, 0);
     }
     let mut drawn = vec![0; usize::from(options.peers)];
     let mut overlaps = Vec::new();
     let mut last: Vec<u16> = Vec::new();
     for list in 0..options.lists {
-        let mut now = lab.announce(u16::MAX, u32::from(options.want));
+        let mut now = announce(&mut door, u16::MAX, u32::from(options.want));
         now.iter().for_each(|number| drawn[usize::from(*number)] += 1);
         now.sort_unstable();
         if list > 0 {
@@ -77,69 +77,13 @@ fn draw(options: &Options) -> (Vec<u32>, Vec<f64>) {
     (drawn, overlaps)
 }
 
-/// One swarm, driven through the door that the program uses.
-struct Lab {
-    shard: Shard,
-    keys: Keys,
-    addresses: AddressTable,
-    uplinks: Uplinks,
-    rules: Rules,
-    rng: fastrand::Rng,
-    scratch: Box<Scratch>,
-}
-
-impl Lab {
-    fn new(seed: u64) -> Self {
-        let key = |number| Keyed::new([seed, number]);
-        let keys = Keys { swarm: key(1), peer: key(2), twin: key(3), lottery: key(5) };
-        Self {
-            shard: Shard::new(keys),
-            keys,
-            addresses: AddressTable::new(key(4)),
-            uplinks: Uplinks::default(),
-            rules: Rules::default(),
-            rng: fastrand::Rng::with_seed(seed),
-            scratch: Box::default(),
-        }
-    }
-
-    /// Announces peer `number`; answers the numbers of those that it was handed.
-    fn announce(&mut self, number: u16, want: u32) -> Vec<u16> {
-        let [high, low] = number.to_be_bytes();
-        let info_hash = InfoHash([1; 20]);
-        let mut peer_id = PeerId([0; 20]);
-        peer_id.0[..2].copy_from_slice(&[high, low]);
-        let ask = Announce {
-            info_hash,
-            peer_id,
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(1),
-            event: Event::Update,
-            numwant: Some(want),
-            key: Key::NONE,
-        };
-        let caller = Caller {
-            key: Endpoint::V4([44, 0, high, low, 0x1A, 0xE1]).into(),
-            client: 0,
-            place: self.keys.place(&info_hash),
-            identity: Identity::default(),
-        };
-        let mut v4 = [0; 200 * 6];
-        let mut out = Handout::new(&mut v4, &mut []);
-        let mut cx = Cx {
-            now: Time(0),
-            rng: &mut self.rng,
-            rules: &self.rules,
-            addresses: &self.addresses,
-            uplinks: &self.uplinks,
-            store_is_full: false,
-            scratch: &mut self.scratch,
-        };
-        let outcome = self.shard.announce(&mut cx, &caller, &ask, &mut out);
-        debug_assert!(outcome.answer.is_ok(), "nothing here is limited");
-        let bytes = out.v4_bytes();
-        v4[..bytes].as_chunks::<6>().0.iter().map(|peer| u16::from_be_bytes([peer[2], peer[3]])).collect()
-    }
+/// Announces peer `number`; answers the numbers of those that it was handed.
+fn announce(door: &mut Door, number: u16, want: u32) -> Vec<u16> {
+    let [high, low] = number.to_be_bytes();
+    let mut peer_id = PeerId([0; 20]);
+    peer_id.0[..2].copy_from_slice(&[high, low]);
+    let ask = update(InfoHash([1; 20]), peer_id, 1, want);
+    let (outcome, peers) = door.announce([44, 0, high, low, 0x1A, 0xE1], Identity::default(), &ask);
+    debug_assert!(outcome.answer.is_ok(), "nothing here is limited");
+    peers.iter().map(|peer| u16::from_be_bytes([peer[2], peer[3]])).collect()
 }

@@ -1,6 +1,6 @@
 //! Measures evenkeel: what ought never to ship inside the server.
 //!
-//! * `draws` judges the peer choice of the real core;
+//! * `draws` judges the peer choice of the real core, `choice` what it costs;
 //! * `sim` lets communities live by it, and tells who fares how under which policy;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
 //! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
@@ -16,7 +16,10 @@ use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod choice;
+#[cfg(target_os = "linux")]
 mod churn;
+mod door;
 mod draws;
 #[cfg(target_os = "linux")]
 mod echo;
@@ -46,6 +49,9 @@ enum Command {
     Draws(draws::Options),
     /// Simulates communities of good and bad users around the real core, and compares policies.
     Sim(sim::Options),
+    /// Measures what it costs to choose peers.
+    #[cfg(target_os = "linux")]
+    Choice(choice::Options),
     /// Loads a tracker on this machine and measures what it answers and what it costs.
     #[cfg(target_os = "linux")]
     #[command(args_override_self = true)]
@@ -76,6 +82,8 @@ fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
         Command::Sim(options) => sim::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Choice(options) => choice::run(&options),
         #[cfg(target_os = "linux")]
         Command::Load(options) => load::run(&options),
         #[cfg(target_os = "linux")]

@@ -43,6 +43,16 @@ pub(crate) fn place(core: Option<usize>) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Nanoseconds that the calling thread has computed.
+pub(crate) fn thread_cpu_nanos() -> io::Result<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a time that lives through the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or_default())
+}
+
 /// Raises the limit of open files as far as may be; answers how many there may be now.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

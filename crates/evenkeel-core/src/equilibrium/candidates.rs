@@ -45,7 +45,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
 pub(super) struct Candidates<'a> {
-    asker: &'a Asker,
+    asker: &'a Asker<'a>,
     scope: Scope,
     /// Nobody's scope has to be looked at.
     all_global: bool,
@@ -59,7 +59,7 @@ pub(super) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn of(swarm: View<'a>, asker: &'a Asker, part: Part, out: &Handout<'_>) -> Self {
+    pub(super) fn of(swarm: View<'a>, asker: &'a Asker<'a>, part: Part, out: &Handout<'_>) -> Self {
         let (v4, v6, web) = (swarm.v4(), swarm.v6(), swarm.web());
         let families = [
             family(Family::V4, v4, part, out),

@@ -78,7 +78,7 @@ impl Seen {
 }
 
 /// Writes as many peers as the caller wants, all as likely as each other.
-pub(super) fn choose(swarm: View<'_>, asker: &Asker, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
+pub(super) fn choose(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
     let candidates = Candidates::of(swarm, asker, asker.part(), out);
     if asker.role.is_unconnectable {
         take(&candidates, asker.want, &Connectable(asker), chance, out);
@@ -103,7 +103,7 @@ pub(super) fn take(
 }
 
 /// Those that a caller can meet whom nobody can dial.
-struct Connectable<'a>(&'a Asker);
+struct Connectable<'a>(&'a Asker<'a>);
 
 impl Judge for Connectable<'_> {
     fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {

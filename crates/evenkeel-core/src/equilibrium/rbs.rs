@@ -5,11 +5,11 @@
 //! tier and with the time that it has been there, and never less than a floor. Seeders with room in their uplink are for
 //! everybody: to hold them back would help nobody.
 //!
-//! * A seeder is busy for the tiers below its grade: those that some leecher of one of its swarms is above
-//!   ([`crate::Uplinks`]). Where nobody has earned more, nothing is rationed.
+//! * A seeder is rationed for the tiers below its grade: those that leechers of its swarms are above, if enough of them rest
+//!   on its uplink ([`crate::Uplinks`]). Where nobody has earned more, nothing is rationed.
 //! * Which of the busy seeders are open is drawn by lot, once for each pair ([`super::lottery`]).
-//! * Introductions cannot be taken back, so that a seeder with room is opened to those below the top in quarters, one at
-//!   each announce, as long as somebody above them leeches here.
+//! * Introductions cannot be taken back, so that a preset may open seeders with room to those below the top in quarters,
+//!   one at each announce, as long as somebody above them leeches here.
 //! * A seeder that announces is told of those leechers who would be told of it.
 //!
 //! Known weakness: peers that find each other without the tracker (PEX, DHT) are rationed by nobody. In public swarms the
@@ -28,9 +28,9 @@ use crate::swarm::{Kind, List, Record, View};
 /// How much is rationed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// The figures of the research.
+    /// Where it costs the community nothing.
     Default,
-    /// More for those who give, less regard for the others; leechers are rationed, too.
+    /// Where less is contested, too, and fewer leechers of higher tiers are known: more for those who give.
     Aggressive,
     /// A nudge, for swarms whose peers find each other anyway.
     Mild,
@@ -42,12 +42,18 @@ pub(crate) struct Ration {
     shares: [[u32; STEPS]; Tier::COUNT],
     /// Seeders that every leecher may know.
     floor: usize,
+    /// Quarters of the seeders with room that a leecher below the top may know at its first announce; at each that follows
+    /// it is one more.
+    released: u32,
     /// Leechers of higher tiers that one of the two lowest tiers may know, on average.
     leechers: Option<u32>,
     /// An uplink is busy from this share of its best on, in percent.
     pub(crate) busy_percent: u16,
     /// It is no longer busy below this share.
     pub(crate) idle_percent: u16,
+    /// It is contested when so many leechers of higher tiers rest on it, each divided among the seeders of its swarm. With
+    /// fewer, those who have earned more get what they can take anyway.
+    pub(crate) wanted: f32,
 }
 
 /// After so many steps nothing grows any more: all is open.
@@ -56,23 +62,29 @@ const STEPS: usize = 64;
 static DEFAULT: Ration = Ration {
     shares: shares([8, 25, 55, 100], 105),
     floor: 2,
-    leechers: None,
-    busy_percent: 80,
+    released: QUARTERS,
+    leechers: Some(2),
+    busy_percent: 78,
     idle_percent: 70,
+    wanted: 0.23,
 };
 static AGGRESSIVE: Ration = Ration {
-    shares: shares([8, 25, 55, 100], 105),
     floor: 1,
-    leechers: Some(2),
+    released: 1,
+    leechers: Some(1),
     busy_percent: 75,
     idle_percent: 65,
+    wanted: 0.1,
+    ..DEFAULT
 };
 static MILD: Ration = Ration {
     shares: shares([35, 55, 80, 100], 110),
     floor: 3,
+    released: QUARTERS,
     leechers: None,
     busy_percent: 90,
     idle_percent: 80,
+    wanted: 0.5,
 };
 
 impl Preset {
@@ -88,20 +100,23 @@ impl Preset {
 /// Up to so many seeders all are looked at; of more, a sample.
 const SCANNED_MAX: usize = 128;
 /// Seeders of a sample.
-const SAMPLE: usize = 192;
+const SAMPLE: usize = 64;
 /// Seeders that are looked at for the floor when a sample has shown too few.
 const NEAREST_MAX: usize = 512;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
 const SEEDERS_PERCENT: usize = 60;
-/// Announces after which a seeder with room is open to everybody.
-const RELEASED_AFTER: u32 = 4;
+/// All of the seeders with room.
+const QUARTERS: u32 = 4;
+/// Announces after which a leecher from which seeders were held back is no longer asked to come back sooner.
+pub(super) const HURRIED_TURNS: u16 = 4;
 /// Leechers below the top that a seeder with room is told of at a time.
 const RELEASED_LEECHERS: u32 = 2;
 
 /// Writes the caller's peers; answers whether some were held back.
+#[inline(never)]
 pub(super) fn choose(
     swarm: View<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     (ration, rules): (&Ration, &Rules),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
@@ -118,7 +133,7 @@ pub(super) fn choose(
 
 fn choose_for_leecher(
     swarm: View<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     (ration, rules): (&Ration, &Rules),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
@@ -129,13 +144,13 @@ fn choose_for_leecher(
         return false;
     }
     let tier = asker.role.grade;
-    let lots = Lots::of(&asker.lottery, &swarm.swarm.info_hash, asker.key.source());
+    let lots = Lots::of(asker.lottery, &swarm.swarm.info_hash, asker.key.source());
     // Whoever asks again too soon gets the same list.
     let mut rng = lots.chance(asker.turn);
     let chance = &mut Chance { rng: &mut rng, scratch: chance.scratch };
     let share = ration.share(tier, asker.stay_secs, rules);
     let is_contested = share < ALL && swarm.has_leecher_above(tier);
-    let released = if is_contested { released(asker.turn) } else { ALL };
+    let released = if is_contested { ration.released(asker.turn) } else { ALL };
     let rule = Seeders { asker, lots, share, released, held_back: Cell::new(false) };
 
     let others = Candidates::of(swarm, asker, Part::Others, out);
@@ -215,7 +230,7 @@ fn draw_sample(
 
 fn choose_for_seeder(
     swarm: View<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     (ration, rules): (&Ration, &Rules),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
@@ -229,7 +244,7 @@ fn choose_for_seeder(
 
 /// Which seeders a leecher may know.
 struct Seeders<'a> {
-    asker: &'a Asker,
+    asker: &'a Asker<'a>,
     lots: Lots,
     /// Of those that are busy.
     share: u32,
@@ -266,7 +281,7 @@ impl Judge for Seeders<'_> {
 /// Which leechers a leecher may know: all of them, unless a preset rations them too. The same two know each other whoever
 /// of them announces.
 struct Leechers<'a> {
-    asker: &'a Asker,
+    asker: &'a Asker<'a>,
     swarm: View<'a>,
     lots: Lots,
     /// Of the leechers above each tier, those that one of that tier may know.
@@ -277,7 +292,7 @@ struct Leechers<'a> {
 const LOW_TIERS: u8 = 2;
 
 impl<'a> Leechers<'a> {
-    fn of(swarm: View<'a>, asker: &'a Asker, ration: &Ration, lots: Lots) -> Self {
+    fn of(swarm: View<'a>, asker: &'a Asker<'a>, ration: &Ration, lots: Lots) -> Self {
         let mut shares = [ALL; Tier::COUNT];
         if let Some(known) = ration.leechers {
             let tiers = swarm.leechers_by_tier();
@@ -319,7 +334,7 @@ impl Judge for Leechers<'_> {
 /// Which leechers a seeder may know: those that may know it.
 struct Introductions<'a> {
     swarm: View<'a>,
-    asker: &'a Asker,
+    asker: &'a Asker<'a>,
     ration: &'a Ration,
     rules: &'a Rules,
     /// Of the leechers here.
@@ -342,6 +357,9 @@ impl Judge for Introductions<'_> {
         let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
         let share = self.ration.share(tier, stay_secs, self.rules);
         if share == ALL || (grade > 0 && grade <= tier) || (grade == 0 && tier >= self.top) {
+            return Verdict::Open;
+        }
+        if grade == 0 && self.ration.released == QUARTERS {
             return Verdict::Open;
         }
         if grade == 0 {
@@ -388,12 +406,12 @@ impl Ration {
         let step = (stay_secs / rules.ration_step_secs) as usize;
         self.shares[usize::from(tier).min(Tier::COUNT - 1)][step.min(STEPS - 1)]
     }
-}
 
-/// The share of seeders with room that is open at an announce.
-fn released(turn: u16) -> u32 {
-    let quarters = u32::from(turn) + 1;
-    if quarters >= RELEASED_AFTER { ALL } else { ALL / RELEASED_AFTER * quarters }
+    /// The share of seeders with room that is open at an announce.
+    fn released(&self, turn: u16) -> u32 {
+        let quarters = self.released.saturating_add(u32::from(turn));
+        if quarters >= QUARTERS { ALL } else { ALL / QUARTERS * quarters }
+    }
 }
 
 /// Shares of each tier, in percent at first, that grow by `growth_percent` / 100 in each step.

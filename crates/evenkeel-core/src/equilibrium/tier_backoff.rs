@@ -25,9 +25,10 @@ pub enum Form {
 }
 
 /// Writes the caller's peers; answers whether some were held back.
+#[inline(never)]
 pub(super) fn choose(
     swarm: View<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     form: Form,
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
@@ -42,7 +43,7 @@ pub(super) fn choose(
 }
 
 struct Rule<'a> {
-    asker: &'a Asker,
+    asker: &'a Asker<'a>,
     form: Form,
     held_back: Cell<bool>,
 }

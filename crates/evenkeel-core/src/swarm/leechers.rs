@@ -3,6 +3,7 @@
 use super::column::{List, Record};
 use super::{Kind, View};
 use crate::identity::Tier;
+use crate::uplink::Wanted;
 
 /// Peers of a family that are looked at; of more, those that come first stand for the others.
 const LOOKED_AT_MAX: usize = 128;
@@ -18,6 +19,14 @@ impl View<'_> {
         has_leecher_above(self.v4(), tier)
             || has_leecher_above(self.v6(), tier)
             || has_leecher_above(self.web(), tier)
+    }
+
+    /// Leechers of each tier above the lowest or above it, for each seeder.
+    pub(crate) fn wanted(self) -> Wanted {
+        let [_, first, second, third] = self.leechers_by_tier();
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        [first + second + third, second + third, third]
+            .map(|leechers| leechers as f32 / self.swarm.stats.seeders.max(1) as f32)
     }
 
     /// Leechers of each tier, about.
