@@ -6,7 +6,7 @@
 //! *flusher* books one batch after the other, and the same batch again until the store says that it is booked.
 //!
 //! What comes while the store is away waits in memory, merged by user, torrent and session, up to a bound; beyond it a
-//! booking is counted and not credited, and [`Journal::trouble`] says so.
+//! booking is counted and not credited, and [`Journal::troubles`] says so.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
