@@ -322,6 +322,8 @@ impl Reader for Loading {
             }
             Row::Class(row) => drop(self.classes.insert(number(row.id), row)),
             Row::Setting(row) => drop(self.settings.insert(number(row.id), (row.name, row.value))),
+            // Nobody announces with one.
+            Row::Token(_) => {}
         }
     }
 
@@ -369,6 +371,7 @@ impl Reader for Changes {
             }
             Row::Class(row) => drop(self.classes.insert(number(row.id), Some(row))),
             Row::Setting(row) => drop(self.settings.insert(number(row.id), Some((row.name, row.value)))),
+            Row::Token(_) => {}
         }
     }
 
@@ -381,6 +384,7 @@ impl Reader for Changes {
             Kind::Listed => drop(self.listed.insert(id, None)),
             Kind::Class => drop(self.classes.insert(id, None)),
             Kind::Setting => drop(self.settings.insert(id, None)),
+            Kind::Token => {}
         }
     }
 }

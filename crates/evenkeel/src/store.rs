@@ -16,6 +16,7 @@ mod history;
 mod postgres;
 mod schema;
 mod sqlite;
+mod token;
 mod upsert;
 
 pub use control::{
@@ -29,6 +30,7 @@ pub use flush::{
 };
 pub use postgres::{Address, Postgres};
 pub use sqlite::Sqlite;
+pub use token::{Scope, Scopes, Token};
 
 /// Keeps users, torrents, keys, lists and settings (the *control data*), and the books.
 ///
@@ -69,8 +71,11 @@ pub trait Store: Send {
     /// Changes control data, all edits or none; answers the ids of their rows. Called by the admin API.
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error>;
 
-    /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the four below.
+    /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the five below.
     fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error>;
+
+    /// The token with this hash. Called for every request of the admin API.
+    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error>;
 
     /// One user's sums over all torrents.
     fn totals(&mut self, user: UserId) -> Result<Totals, Error>;
@@ -112,6 +117,8 @@ pub enum Row {
     Listed(Listed),
     /// See [`Setting`].
     Setting(Setting),
+    /// See [`Token`]. Read by [`Store::page`] and [`Store::token`] alone: announces have no use for it.
+    Token(Token),
 }
 
 /// A moment in the history of the control data, as one store means it.

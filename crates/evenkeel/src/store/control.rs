@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::columns::{Cells, Columns, Table, Value};
+use super::token::{TOKENS, Token};
 use super::{Error, Row};
 
 /// SHA-256 of a secret. Secrets are drawn at random and long, so that this needs no salt; a site writes it as
@@ -31,15 +32,18 @@ pub enum Kind {
     Listed,
     /// [`Setting`].
     Setting,
+    /// [`Token`].
+    Token,
 }
 
 impl Kind {
-    /// In the order of their numbers in the change log, which begin at 1; 0 means all of them.
-    pub const ALL: [Self; 6] =
+    /// Those whose changes are noted, in the order of their numbers in the change log, which begin at 1; 0 means all of
+    /// them.
+    pub const FOLLOWED: [Self; 6] =
         [Self::User, Self::Class, Self::Torrent, Self::Key, Self::Listed, Self::Setting];
 
     pub(super) fn of_number(number: i64) -> Option<Self> {
-        Self::ALL.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+        Self::FOLLOWED.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
     }
 
     pub(super) fn table(self) -> &'static Table {
@@ -50,6 +54,7 @@ impl Kind {
             Self::Key => &KEYS,
             Self::Listed => &LISTED,
             Self::Setting => &SETTINGS,
+            Self::Token => &TOKENS,
         }
     }
 
@@ -63,6 +68,7 @@ impl Kind {
             Self::Key => Row::Key(AnnounceKey::read(cells)?),
             Self::Listed => Row::Listed(Listed::read(cells)?),
             Self::Setting => Row::Setting(Setting::read(cells)?),
+            Self::Token => Row::Token(Token::read(cells)?),
         })
     }
 }

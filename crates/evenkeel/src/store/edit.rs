@@ -2,6 +2,7 @@
 
 use super::columns::{Table, Value};
 use super::control::{AnnounceKey, Class, Kind, Listed, Setting, Torrent, User};
+use super::token::Token;
 
 /// One change. A row whose id is 0 is a new one, every other one is replaced, and must exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Edit {
     Listed(Listed),
     /// Puts a setting.
     Setting(Setting),
+    /// Puts a token.
+    Token(Token),
     /// Removes a row; with a user go his totals, books and sessions.
     Remove(Kind, i64),
 }
@@ -39,6 +42,7 @@ impl Edit {
             Self::Key(row) => (Kind::Key, row.id, row.values()),
             Self::Listed(row) => (Kind::Listed, row.id, row.values()),
             Self::Setting(row) => (Kind::Setting, row.id, row.values()),
+            Self::Token(row) => (Kind::Token, row.id, row.values()),
             Self::Remove(kind, id) => {
                 return Sentence { text: kind.table().delete(), values: vec![(*id).into()], id: *id };
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     Address, AnnounceKey, Batch, Class, Counts, Edit, Error, Hash32, Increment, Kind, List, Listed, Mark,
-    NodeId, Postgres, Reader, Row, SessionId, SessionRow, Setting, Store, Torrent, TorrentId, TorrentState,
-    User, UserId, UserState,
+    NodeId, Postgres, Reader, Row, Scope, Scopes, SessionId, SessionRow, Setting, Store, Token, Torrent,
+    TorrentId, TorrentState, User, UserId, UserState,
 };
 
 mod booked;

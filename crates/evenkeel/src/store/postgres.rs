@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, Row as SqlRow, Transaction};
 
 use super::columns::{amount, stored};
-use super::control::Kind;
+use super::control::{Hash32, Kind};
 use super::edit::Edit;
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
@@ -16,6 +16,7 @@ use super::flush::{
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, POSTGRES, READ_VERSION, WRITE_VERSION};
+use super::token::{self, Token};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE, apply_within};
 
@@ -92,7 +93,7 @@ impl Store for Postgres {
         self.connection.run(connection::LONG, async |client| {
             let transaction = snapshot(client).await?;
             let from = horizon(&transaction).await?;
-            for kind in Kind::ALL {
+            for kind in Kind::FOLLOWED {
                 each(&transaction, &kind.table().select(), |row| {
                     reader.row(kind.read(&row)?);
                     Ok(())
@@ -154,6 +155,13 @@ impl Store for Postgres {
             let select = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", kind.table().select());
             let rows = client.query(&select, &[&after, &i64::from(limit)]).await?;
             rows.iter().map(|row| kind.read(row)).collect()
+        })
+    }
+
+    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error> {
+        self.connection.run(CALL, async |client| {
+            let row = client.query_opt(&token::by_hash(), &[&&hash.0[..]]).await?;
+            row.map(|row| token::read(&row)).transpose()
         })
     }
 

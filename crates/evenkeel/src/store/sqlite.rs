@@ -10,7 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, ToSql, Transaction, TransactionBehavior};
 
 use super::columns::{Columns, Value, amount};
-use super::control::Kind;
+use super::control::{Hash32, Kind};
 use super::edit::{Edit, field_of};
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
@@ -18,6 +18,7 @@ use super::flush::{
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, READ_VERSION, SQLITE, WRITE_VERSION};
+use super::token::{self, Token};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE};
 
@@ -67,7 +68,7 @@ impl Store for Sqlite {
         // A reading transaction sees one moment.
         let transaction = self.connection.transaction()?;
         let from = newest_change(&transaction)?;
-        for kind in Kind::ALL {
+        for kind in Kind::FOLLOWED {
             let mut statement = transaction.prepare(&kind.table().select())?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -186,6 +187,12 @@ impl Store for Sqlite {
             found.push(kind.read(row)?);
         }
         Ok(found)
+    }
+
+    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error> {
+        let mut statement = self.connection.prepare_cached(&token::by_hash())?;
+        let mut rows = statement.query([hash.0])?;
+        rows.next()?.map(|row| token::read(row)).transpose()
     }
 
     fn totals(&mut self, user: UserId) -> Result<Totals, Error> {

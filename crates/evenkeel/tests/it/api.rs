@@ -2,28 +2,40 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::bencode::Value as Bencode;
-use crate::postgres::shared;
+use crate::postgres::{Server, shared};
 use crate::rig::{Ask, PATIENCE, Program, start_in, start_with, wait_for};
 
-const PRIVATE: &str = "[access]\npreset = \"private\"\n";
+pub(crate) const PRIVATE: &str = "[access]\npreset = \"private\"\n";
 
-fn start() -> (Program, String) {
-    let program = start_with(PRIVATE);
+pub(crate) fn start() -> (Program, String) {
+    with_token(start_with(PRIVATE))
+}
+
+/// With users and torrents on a server, which goes when nobody holds it.
+pub(crate) fn start_on_postgres() -> (Program, String, Arc<Server>) {
+    let (server, name) = shared();
+    let url = server.address("evenkeel", &name);
+    let (program, token) = with_token(start_with(&format!("{PRIVATE}[database]\nurl = \"{url}\"\n")));
+    (program, token, server)
+}
+
+fn with_token(program: Program) -> (Program, String) {
     let token = token_in(&program.banner).expect("a token is printed at the first start");
     (program, token)
 }
 
-fn token_in(banner: &str) -> Option<String> {
+pub(crate) fn token_in(banner: &str) -> Option<String> {
     let line = banner.lines().find(|line| line.trim_start().starts_with("token "))?;
     Some(line.split_whitespace().nth(1)?.to_owned())
 }
 
 /// Sends a request; answers status and body.
-fn ask(program: &Program, token: &str, line: &str, body: &str) -> (u16, Value) {
+pub(crate) fn ask(program: &Program, token: &str, line: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(program.admin).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (method, path) = line.split_once(' ').unwrap();
@@ -42,7 +54,7 @@ fn ask(program: &Program, token: &str, line: &str, body: &str) -> (u16, Value) {
     (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-fn announce(program: &Program, passkey: &str, info_hash: [u8; 20]) -> Option<String> {
+pub(crate) fn announce(program: &Program, passkey: &str, info_hash: [u8; 20]) -> Option<String> {
     let target = format!("/{passkey}/announce?{}&compact=1", Ask::leecher(info_hash, 1001).query());
     let text = Bencode::read(&program.get(&target).1).bytes("failure reason")?.to_vec();
     Some(String::from_utf8(text).unwrap())
@@ -103,10 +115,7 @@ fn a_user_is_made_changed_and_removed_in_sqlite() {
 
 #[test]
 fn a_user_is_made_changed_and_removed_in_postgresql() {
-    let (server, name) = shared();
-    let url = server.address("evenkeel", &name);
-    let program = start_with(&format!("{PRIVATE}[database]\nurl = \"{url}\"\n"));
-    let token = token_in(&program.banner).unwrap();
+    let (program, token, _server) = start_on_postgres();
     a_user_is_made_changed_and_removed(&program, &token);
 }
 
@@ -193,13 +202,19 @@ fn bad_requests_name_the_field_and_change_nothing() {
         ("GET /users?limit=0", "", 400, json!("limit")),
         ("GET /users?order=name", "", 400, json!("order")),
         ("GET /nothing", "", 404, Value::Null),
+        ("GET /users/x", "", 400, json!("id")),
+        ("PATCH /users/-", "{}", 400, json!("id")),
+        ("DELETE /users/99999999999999999999", "", 400, json!("id")),
+        ("POST /users/1/passkey/x", "", 404, Value::Null),
+        ("PUT /users/1", "{}", 405, Value::Null),
     ] {
         let (answered, problem) = ask(&program, &token, line, body);
         assert_eq!((answered, &problem["field"]), (status, &field), "{line} {body:.100}: {problem}");
         assert!(problem["code"].is_string() && problem["message"].is_string());
     }
     let huge = format!(r#"{{"name": "{}"}}"#, "x".repeat(10 << 20));
-    assert_eq!(ask(&program, &token, "POST /users", &huge).0, 413);
+    let (status, problem) = ask(&program, &token, "POST /users", &huge);
+    assert_eq!((status, &problem["code"]), (413, &json!("too_large")));
     let hostile = json!({ "name": "'); DROP TABLE users; --" });
     assert_eq!(ask(&program, &token, "POST /users", &hostile.to_string()).0, 201);
     let (_, page) = ask(&program, &token, "GET /users", "");

@@ -8,7 +8,7 @@
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
-//! * `api`: users, torrents, keys and lists over the admin port;
+//! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -45,6 +45,7 @@ mod scrape;
 mod snapshots;
 mod tidy;
 mod tls;
+mod tokens;
 mod udp;
 mod websocket;
 mod ws;

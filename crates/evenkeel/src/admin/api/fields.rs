@@ -4,6 +4,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::store::{Scope, Scopes};
 
 /// See the module.
 pub(super) struct Fields(Map<String, Value>);
@@ -57,6 +58,27 @@ impl Fields {
     pub(super) fn secs(&mut self, name: &str, into: &mut i64) -> Result<(), Problem> {
         let read = |value: &Value| value.as_i64().filter(|secs| *secs >= 0);
         self.take(name, into, read, "seconds since 1970")
+    }
+
+    pub(super) fn maybe_secs(&mut self, name: &str, into: &mut Option<i64>) -> Result<(), Problem> {
+        let read = |value: &Value| match value {
+            Value::Null => Some(None),
+            value => value.as_i64().filter(|secs| *secs >= 0).map(Some),
+        };
+        self.take(name, into, read, "seconds since 1970, or null")
+    }
+
+    /// A list of words, of which one at least is needed.
+    pub(super) fn scopes(&mut self, name: &str, into: &mut Scopes) -> Result<(), Problem> {
+        let known = |word: &Value| {
+            Scope::ALL.into_iter().find(|(name, _)| word.as_str() == Some(name)).map(|(_, scope)| scope)
+        };
+        let read = |value: &Value| {
+            let words = value.as_array().filter(|words| !words.is_empty())?;
+            Some(Scopes::of(words.iter().map(known).collect::<Option<Vec<Scope>>>()?))
+        };
+        let words = Scope::ALL.map(|(name, _)| name).join(", ");
+        self.take(name, into, read, &format!("a list of some of {words}"))
     }
 
     pub(super) fn maybe_id(&mut self, name: &str, into: &mut Option<i64>) -> Result<(), Problem> {

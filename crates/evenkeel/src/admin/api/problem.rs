@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::store;
+use crate::store::{self, Scope};
 
 /// `{code, message, field}`, and which row of several.
 #[derive(Debug)]
@@ -50,8 +50,30 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing here", None)
     }
 
+    pub(super) fn unknown_method() -> Self {
+        let message = "this cannot be done here";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", message, None)
+    }
+
+    /// A body that is too large, or that ended before its time.
+    pub(super) fn unreadable(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the body is too large"),
+            _ => ("torn", "the body ended before its time"),
+        };
+        Self::new(status, code, message, None)
+    }
+
+    /// The token is good, but not for this.
+    pub(super) fn forbidden(needed: Scope) -> Self {
+        let name = Scope::ALL.iter().find(|(_, scope)| *scope == needed).map_or("", |(name, _)| name);
+        let message = format!("this needs a token with the scope {name}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", &message, None)
+    }
+
     pub(super) fn unauthorised() -> Self {
-        let message = "this needs the header Authorization: Bearer TOKEN";
+        let message =
+            "this needs the header Authorization: Bearer TOKEN, with one that is known and has not expired";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorised", message, None)
     }
 

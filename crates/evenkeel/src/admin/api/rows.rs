@@ -7,8 +7,8 @@ use super::fields::Fields;
 use super::problem::Problem;
 use crate::control::Secret;
 use crate::store::{
-    AnnounceKey, Class, Edit, Hash32, Kind, List, Listed, Row, Setting, Torrent, TorrentState, TorrentStats,
-    Totals, User, UserState,
+    AnnounceKey, Class, Edit, Hash32, Kind, List, Listed, Row, Scope, Scopes, Setting, Token, Torrent,
+    TorrentState, TorrentStats, Totals, User, UserState,
 };
 
 const USER_STATES: [(&str, UserState); 4] = [
@@ -50,6 +50,18 @@ pub(super) fn blank(kind: Kind, now_secs: i64) -> Result<(Row, Option<Secret>), 
             let key =
                 AnnounceKey { id: 0, hash, note: String::new(), created_at: now_secs, used_at: now_secs };
             (Row::Key(key), Some(secret))
+        }
+        Kind::Token => {
+            let secret = draw()?;
+            let token = Token {
+                id: 0,
+                name: String::new(),
+                hash: secret.hash(),
+                scopes: Scopes::default(),
+                expires_at: None,
+                created_at: now_secs,
+            };
+            (Row::Token(token), Some(secret))
         }
         Kind::Class => (
             Row::Class(Class {
@@ -124,6 +136,11 @@ pub(super) fn apply(row: &mut Row, fields: &mut Fields) -> Result<(), Problem> {
             fields.text("name", &mut setting.name)?;
             fields.text("value", &mut setting.value)
         }
+        Row::Token(token) => {
+            fields.text("name", &mut token.name)?;
+            fields.scopes("scopes", &mut token.scopes)?;
+            fields.maybe_secs("expires_at", &mut token.expires_at)
+        }
     }
 }
 
@@ -172,6 +189,13 @@ pub(super) fn show(row: &Row) -> Value {
         Row::Setting(setting) => {
             json!({ "id": setting.id, "name": setting.name, "value": setting.value })
         }
+        Row::Token(token) => json!({
+            "id": token.id,
+            "name": token.name,
+            "scopes": names(token.scopes),
+            "expires_at": token.expires_at,
+            "created_at": token.created_at,
+        }),
     }
 }
 
@@ -203,7 +227,12 @@ pub(super) fn show_stats(stats: &TorrentStats) -> Value {
 pub(super) fn made(kind: Kind, id: i64, secret: Option<Secret>) -> Value {
     let mut told = json!({ "id": id });
     if let Some(secret) = secret {
-        told[if kind == Kind::User { "passkey" } else { "key" }] = secret.reveal().into();
+        let name = match kind {
+            Kind::User => "passkey",
+            Kind::Token => "token",
+            _ => "key",
+        };
+        told[name] = secret.reveal().into();
     }
     told
 }
@@ -216,6 +245,7 @@ pub(super) fn id(row: &Row) -> i64 {
         Row::Key(row) => row.id,
         Row::Listed(row) => row.id,
         Row::Setting(row) => row.id,
+        Row::Token(row) => row.id,
     }
 }
 
@@ -228,7 +258,12 @@ pub(super) fn edit(row: Row) -> Edit {
         Row::Key(row) => Edit::Key(row),
         Row::Listed(row) => Edit::Listed(row),
         Row::Setting(row) => Edit::Setting(row),
+        Row::Token(row) => Edit::Token(row),
     }
+}
+
+fn names(scopes: Scopes) -> Vec<&'static str> {
+    Scope::ALL.into_iter().filter(|(_, scope)| scopes.contain(*scope)).map(|(name, _)| name).collect()
 }
 
 fn word<T: PartialEq + Copy>(words: &[(&'static str, T)], of: T) -> &'static str {

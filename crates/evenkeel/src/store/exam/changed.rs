@@ -20,6 +20,7 @@ fn ids(rows: &[Row]) -> Vec<(Kind, i64)> {
         Row::Key(row) => (Kind::Key, row.id),
         Row::Listed(row) => (Kind::Listed, row.id),
         Row::Setting(row) => (Kind::Setting, row.id),
+        Row::Token(row) => (Kind::Token, row.id),
     };
     rows.iter().map(id).collect()
 }

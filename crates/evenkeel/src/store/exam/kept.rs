@@ -6,6 +6,7 @@ sit! {
     control_data_comes_back_as_it_was_put
     edits_are_all_done_or_none_and_the_bad_one_is_named
     names_that_look_like_sql_are_names
+    a_token_is_found_by_its_hash_alone
     a_schema_of_a_newer_program_is_refused
     a_store_that_is_opened_again_holds_what_it_held
 }
@@ -118,11 +119,36 @@ fn names_that_look_like_sql_are_names(desk: &dyn Desk) {
     }
 }
 
+fn a_token_is_found_by_its_hash_alone(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    let token = |name: &str, hash| Token {
+        id: 0,
+        name: name.to_owned(),
+        hash: Hash32([hash; 32]),
+        scopes: Scopes::of([Scope::Read, Scope::All(Kind::Token)]),
+        expires_at: (hash == 1).then_some(1_800_000_000),
+        created_at: 1_700_000_000,
+    };
+    let ids = store.edit(&[Edit::Token(token("a", 1)), Edit::Token(token("b", 2))]).unwrap();
+    let first = Token { id: ids[0], ..token("a", 1) };
+    assert_eq!(store.token(Hash32([1; 32])).unwrap(), Some(first.clone()));
+    assert_eq!(store.token(Hash32([3; 32])).unwrap(), None);
+    assert_eq!(store.page(Kind::Token, 0, 1).unwrap(), [Row::Token(first)]);
+    assert_eq!(load(&mut *store).1, [], "no copy of them is kept");
+    let error = store.edit(&[Edit::Token(token("a", 3))]).unwrap_err();
+    assert!(matches!(&error, Error::Taken { edit: 0, field } if field == "name"), "{error}");
+    let none = Token { scopes: Scopes::default(), ..token("c", 4) };
+    let error = store.edit(&[Edit::Token(none)]).unwrap_err();
+    assert!(matches!(&error, Error::OutOfRange { edit: 0, field } if field == "scopes"), "{error}");
+    store.edit(&[Edit::Remove(Kind::Token, ids[0])]).unwrap();
+    assert_eq!(store.token(Hash32([1; 32])).unwrap(), None);
+}
+
 fn a_schema_of_a_newer_program_is_refused(desk: &dyn Desk) {
     drop(desk.open().unwrap());
     desk.write("INSERT INTO evenkeel_schema (version) VALUES (99)").unwrap();
     let error = desk.open().err().expect("it is newer than we are");
-    assert!(matches!(error, Error::NewerSchema { found: 99, known: 1 }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, known: 2 }), "{error}");
     assert!(!error.is_retryable());
 }
 

@@ -1,0 +1,176 @@
+//! What can be asked of every kind of row.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::fields::{self, Fields};
+use super::problem::Problem;
+use super::{Api, now_secs, rows};
+use crate::control::{self, Secret};
+use crate::store::{Edit, Kind, Row, Scopes, Store, TorrentId, UserId};
+
+/// Rows of one request.
+const ROWS_MAX: usize = 10_000;
+/// Rows of one answer, unless it is told otherwise.
+const PAGE: u32 = 100;
+
+/// A body, or why there is none.
+pub(super) type Body = Result<Bytes, BytesRejection>;
+/// The id in a path, or what stands there instead.
+pub(super) type Id = Result<Path<i64>, PathRejection>;
+
+/// Rows with ids above one, a page of them.
+pub(super) async fn list(State(api): State<Api>, kind: Kind, RawQuery(query): RawQuery) -> Response {
+    api.run(move |store| {
+        let (mut after, mut limit) = (0, PAGE);
+        for pair in query.iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("after", value)) => after = value.parse().map_err(|_| Problem::number("after"))?,
+                Some(("limit", value)) => limit = value.parse().map_err(|_| Problem::number("limit"))?,
+                _ => return Err(Problem::unknown_field(pair.split('=').next().unwrap_or_default())),
+            }
+        }
+        if !(1..=1000).contains(&limit) {
+            return Err(Problem::number("limit"));
+        }
+        let rows = store.page(kind, after, limit)?;
+        // Whoever got fewer than asked for has seen the last one.
+        let next = (rows.len() == limit as usize).then(|| rows.last().map(rows::id)).flatten();
+        let rows: Vec<Value> = rows.iter().map(rows::show).collect();
+        Ok((StatusCode::OK, json!({ "rows": rows, "next": next })))
+    })
+    .await
+}
+
+/// One row, with what is known of it besides.
+pub(super) async fn read(State(api): State<Api>, kind: Kind, id: Id) -> Response {
+    api.run(move |store| {
+        let id = given(id)?;
+        let row = find(store, kind, id)?;
+        let mut shown = rows::show(&row);
+        match kind {
+            Kind::User => shown["totals"] = rows::show_totals(&store.totals(UserId(id))?),
+            Kind::Torrent => {
+                shown["stats"] =
+                    store.torrent_stats(TorrentId(id))?.map_or(Value::Null, |stats| rows::show_stats(&stats));
+            }
+            _ => {}
+        }
+        Ok((StatusCode::OK, shown))
+    })
+    .await
+}
+
+/// Takes a row, or a list of them.
+pub(super) async fn create(
+    State(api): State<Api>,
+    Extension(own): Extension<Scopes>,
+    kind: Kind,
+    body: Body,
+) -> Response {
+    api.run(move |store| {
+        let (given, is_list) = match fields::parse(&whole(body)?)? {
+            Value::Array(rows) if rows.len() <= ROWS_MAX => (rows, true),
+            Value::Array(_) => return Err(Problem::too_many(ROWS_MAX)),
+            row => (vec![row], false),
+        };
+        let mut edits = Vec::with_capacity(given.len());
+        let mut secrets = Vec::new();
+        let mut problems = Vec::new();
+        for (at, given) in given.into_iter().enumerate() {
+            match make(kind, given, own) {
+                Ok((row, secret)) => {
+                    edits.push(rows::edit(row));
+                    secrets.push(secret);
+                }
+                Err(problem) => problems.push(problem.of_row(at)),
+            }
+        }
+        if let Some(all) = Problem::all(problems) {
+            return Err(if is_list { all } else { all.only() });
+        }
+        let ids = store.edit(&edits)?;
+        let made: Vec<Value> =
+            ids.into_iter().zip(secrets).map(|(id, secret)| rows::made(kind, id, secret)).collect();
+        let answer = if is_list { Value::Array(made) } else { made.into_iter().next().unwrap_or_default() };
+        Ok((StatusCode::CREATED, answer))
+    })
+    .await
+}
+
+fn make(kind: Kind, given: Value, own: Scopes) -> Result<(Row, Option<Secret>), Problem> {
+    let (mut row, secret) = rows::blank(kind, now_secs())?;
+    put(&mut row, Fields::new(given)?, own)?;
+    Ok((row, secret))
+}
+
+/// Puts all that is given into a row, as far as whoever gives it may.
+fn put(row: &mut Row, mut fields: Fields, own: Scopes) -> Result<(), Problem> {
+    rows::apply(row, &mut fields)?;
+    fields.end()?;
+    match row {
+        Row::Token(token) if !own.include(token.scopes) => {
+            Err(Problem::invalid("scopes", "among those of the token that gives them"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Changes the fields of a row that are given.
+pub(super) async fn change(
+    State(api): State<Api>,
+    Extension(own): Extension<Scopes>,
+    (kind, id): (Kind, Id),
+    body: Body,
+) -> Response {
+    api.run(move |store| {
+        let id = given(id)?;
+        let fields = Fields::new(fields::parse(&whole(body)?)?)?;
+        let mut row = find(store, kind, id)?;
+        put(&mut row, fields, own)?;
+        let shown = rows::show(&row);
+        store.edit(&[rows::edit(row)])?;
+        Ok((StatusCode::OK, shown))
+    })
+    .await
+}
+
+/// Removes a row.
+pub(super) async fn remove(State(api): State<Api>, kind: Kind, id: Id) -> Response {
+    api.run(move |store| {
+        store.edit(&[Edit::Remove(kind, given(id)?)])?;
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+    .await
+}
+
+/// Gives a user a new passkey, and shows it this once.
+pub(super) async fn rotate(State(api): State<Api>, id: Id) -> Response {
+    api.run(move |store| {
+        let Row::User(mut user) = find(store, Kind::User, given(id)?)? else {
+            return Err(Problem::missing());
+        };
+        let secret = control::rotate(&mut user, now_secs()).map_err(|_| Problem::internal())?;
+        let answer = json!({ "passkey": secret.reveal(), "previous_until": user.previous_until });
+        store.edit(&[Edit::User(user)])?;
+        Ok((StatusCode::OK, answer))
+    })
+    .await
+}
+
+fn find(store: &mut dyn Store, kind: Kind, id: i64) -> Result<Row, Problem> {
+    let found = store.page(kind, id.saturating_sub(1), 1)?.pop();
+    found.filter(|row| rows::id(row) == id).ok_or_else(Problem::missing)
+}
+
+fn given(id: Id) -> Result<i64, Problem> {
+    id.map(|Path(id)| id).map_err(|_| Problem::number("id"))
+}
+
+fn whole(body: Body) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| Problem::unreadable(rejection.into_response().status()))
+}
