@@ -17,10 +17,11 @@ fix:
     cargo fmt --all
     cargo clippy --fix --allow-dirty --workspace --all-targets
 
-# Writes what is generated: the example configuration and the snapshots.
+# Writes what is generated: the example configuration, the snapshots and the document of the API.
 generate:
     cargo run -- config init --stdout > evenkeel.example.toml
     INSTA_UPDATE=always cargo test -p evenkeel --test it snapshots
+    UPDATE_OPENAPI=1 cargo test -p evenkeel --test it openapi
 
 # Writes the baseline of the counted instructions anew: a commit of its own, which says why.
 update-instructions:

@@ -39,7 +39,9 @@ pub(crate) struct Banner {
     connections_max: u32,
     http: bool,
     webtorrent: bool,
-    /// The token of the API, when it is new.
+    /// Whether there is an API.
+    pub api: bool,
+    /// Its first token, when it is new.
     pub token: Option<Secret>,
 }
 
@@ -63,6 +65,7 @@ impl Banner {
             connections_max,
             http: config.server.http,
             webtorrent: config.server.webtorrent,
+            api: false,
             token: None,
         }
     }
@@ -118,6 +121,9 @@ impl Banner {
         }
         if let Some(admin) = self.bound.admin {
             line(&mut text, "metrics", &format!("http://{admin}/metrics"));
+            if self.api {
+                line(&mut text, "api", &format!("http://{admin}/api/v1"));
+            }
         }
         for path in &self.bound.unix {
             line(&mut text, "socket", &path.display().to_string());

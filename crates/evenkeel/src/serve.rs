@@ -121,7 +121,7 @@ impl Tracker {
             connections_max => connections_max,
         };
         let mut banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
-        banner.token = token;
+        (banner.api, banner.token) = (database.is_some(), token);
         let (stopping, stopping_seen) = watch::channel(false);
         let (to_mailboxes, mailboxes) = Mailboxes::new(sockets.workers);
         let http = Arc::new(Shared {

@@ -19,11 +19,14 @@ use crate::node::lock;
 use crate::store::{Hash32, Kind, Scope, Store};
 
 mod caller;
+mod describe;
 mod fields;
+mod page;
 mod problem;
 mod requests;
 mod rows;
 
+use fields::Fields;
 use problem::Problem;
 
 /// A request is read up to that: 10,000 torrents with long names.
@@ -61,7 +64,9 @@ impl Api {
 
     /// The routes, to be put below `/api/v1`.
     pub(crate) fn router(self) -> Router {
-        let mut router = Router::new();
+        let mut router = Router::new()
+            .route("/", get(|| async { served("text/html; charset=utf-8", &page::PAGE) }))
+            .route("/openapi.json", get(|| async { served("application/json", &page::DOCUMENT) }));
         for (name, kind) in KINDS {
             let all = get(move |api, query| requests::list(api, kind, query))
                 .post(move |api, own, body| requests::create(api, own, kind, body));
@@ -110,6 +115,11 @@ impl Api {
             Err(problem) => problem.into_response(),
         }
     }
+}
+
+/// What anybody may read.
+fn served(media: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, media), (header::CONTENT_SECURITY_POLICY, page::POLICY)], text)
 }
 
 fn now_secs() -> i64 {

@@ -8,7 +8,8 @@
 //! * `ws`: WebTorrent, with `websocket` as its client;
 //! * `hostile`, `hostile_ws`: requests that no client sends, and floods;
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
-//! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them;
+//! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them; `openapi`:
+//!   what the API says of itself;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -33,6 +34,7 @@ mod hostile_ws;
 mod http;
 mod lifecycle;
 mod local_sockets;
+mod openapi;
 mod pages;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../src/store/exam/server.rs"]

@@ -7,16 +7,18 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::fields::{self, Fields};
+use super::fields;
 use super::problem::Problem;
-use super::{Api, now_secs, rows};
+use super::{Api, Fields, now_secs, rows};
 use crate::control::{self, Secret};
 use crate::store::{Edit, Kind, Row, Scopes, Store, TorrentId, UserId};
 
 /// Rows of one request.
-const ROWS_MAX: usize = 10_000;
+pub(super) const ROWS_MAX: usize = 10_000;
 /// Rows of one answer, unless it is told otherwise.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
+/// Rows of one answer at most.
+pub(super) const PAGE_MAX: u32 = 1000;
 
 /// A body, or why there is none.
 pub(super) type Body = Result<Bytes, BytesRejection>;
@@ -34,7 +36,7 @@ pub(super) async fn list(State(api): State<Api>, kind: Kind, RawQuery(query): Ra
                 _ => return Err(Problem::unknown_field(pair.split('=').next().unwrap_or_default())),
             }
         }
-        if !(1..=1000).contains(&limit) {
+        if !(1..=PAGE_MAX).contains(&limit) {
             return Err(Problem::number("limit"));
         }
         let rows = store.page(kind, after, limit)?;

@@ -11,18 +11,18 @@ use crate::store::{
     TorrentState, TorrentStats, Totals, User, UserState,
 };
 
-const USER_STATES: [(&str, UserState); 4] = [
+pub(super) const USER_STATES: [(&str, UserState); 4] = [
     ("active", UserState::Active),
     ("leech-disabled", UserState::LeechDisabled),
     ("disabled", UserState::Disabled),
     ("banned", UserState::Banned),
 ];
-const TORRENT_STATES: [(&str, TorrentState); 3] = [
+pub(super) const TORRENT_STATES: [(&str, TorrentState); 3] = [
     ("approved", TorrentState::Approved),
     ("pending", TorrentState::Pending),
     ("deleted", TorrentState::Deleted),
 ];
-const LISTS: [(&str, List); 2] = [("allowed", List::Allowed), ("denied", List::Denied)];
+pub(super) const LISTS: [(&str, List); 2] = [("allowed", List::Allowed), ("denied", List::Denied)];
 
 /// A new row with nothing in it but what is drawn for it, and that.
 pub(super) fn blank(kind: Kind, now_secs: i64) -> Result<(Row, Option<Secret>), Problem> {
@@ -226,15 +226,20 @@ pub(super) fn show_stats(stats: &TorrentStats) -> Value {
 /// What is told of a new row: its id, and its secret this once.
 pub(super) fn made(kind: Kind, id: i64, secret: Option<Secret>) -> Value {
     let mut told = json!({ "id": id });
-    if let Some(secret) = secret {
-        let name = match kind {
-            Kind::User => "passkey",
-            Kind::Token => "token",
-            _ => "key",
-        };
+    if let (Some(name), Some(secret)) = (secret_name(kind), secret) {
         told[name] = secret.reveal().into();
     }
     told
+}
+
+/// What the secret of a new row is called.
+pub(super) fn secret_name(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::User => Some("passkey"),
+        Kind::Key => Some("key"),
+        Kind::Token => Some("token"),
+        Kind::Class | Kind::Torrent | Kind::Listed | Kind::Setting => None,
+    }
 }
 
 pub(super) fn id(row: &Row) -> i64 {
