@@ -127,7 +127,7 @@ fn redirect(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Option
     }
 }
 
-async fn body(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Error> {
+pub(crate) async fn body(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame.map_err(hyper_error)?.into_data() else { continue };
@@ -139,7 +139,7 @@ async fn body(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn hyper_error(error: hyper::Error) -> Error {
+pub(crate) fn hyper_error(error: hyper::Error) -> Error {
     if error.is_parse() {
         Error::Malformed("this is not HTTP")
     } else {

@@ -53,6 +53,8 @@
 //! # }
 //! ```
 //!
+//! [`admin::Admin`] manages the users and torrents of a tracker of this project.
+//!
 //! # Settings
 //!
 //! [`Client::builder`] sets time-outs, limits, family, local address and certificates, and one [`Client`]
@@ -85,6 +87,7 @@
 //! * An HTTP request opens a connection of its own.
 //! * There is no proxy support, and no user name or password in URLs.
 
+pub mod admin;
 mod answer;
 mod bencode;
 mod client;

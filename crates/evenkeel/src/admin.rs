@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use api::Api;
+pub(crate) use api::{Api, Field, Form, Part, fields_of, path_of};
 
 use crate::journal::Trouble;
 use crate::node::Node;

@@ -10,6 +10,7 @@ use tracing::Level;
 use crate::ask::probe::ProbeArgs;
 use crate::ask::{AnnounceArgs, ScrapeArgs};
 use crate::config::LEVELS;
+use crate::desk::{DeskArgs, OfUsers, Rows};
 
 /// A BitTorrent tracker: HTTP and UDP on one swarm store.
 ///
@@ -32,6 +33,20 @@ pub(crate) enum Command {
     /// Checks, shows or writes a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Manages users: who may use a private tracker.
+    User(DeskArgs<OfUsers>),
+    /// Manages torrents: what a tracker serves.
+    Torrent(DeskArgs<Rows>),
+    /// Manages announce keys: who may announce without an account.
+    Key(DeskArgs<Rows>),
+    /// Manages info hashes that are allowed or denied without being torrents of the catalogue.
+    List(DeskArgs<Rows>),
+    /// Manages classes: what users have in common.
+    Class(DeskArgs<Rows>),
+    /// Manages settings that hold at once, such as freeleech_until.
+    Setting(DeskArgs<Rows>),
+    /// Manages tokens: who may do what over the API.
+    Token(DeskArgs<Rows>),
     /// Announces a peer to a tracker, prints the answer, and takes the peer out again.
     Announce(AnnounceArgs),
     /// Prints how many seeders, leechers and downloads a tracker knows of torrents.

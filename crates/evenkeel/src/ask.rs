@@ -224,7 +224,7 @@ fn scraped_json(hashes: &[InfoHash], response: &ScrapeResponse) -> String {
 }
 
 /// What a tracker says is a stranger's text: control characters must not reach a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 

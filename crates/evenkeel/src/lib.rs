@@ -11,6 +11,7 @@ use crate::args::{Args, Command, ConfigCommand, Flags};
 use crate::config::Reload;
 use crate::serve::Start;
 use crate::state::StateDir;
+use crate::store::Kind;
 
 pub mod access;
 mod activation;
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 mod counters;
 pub mod database;
+mod desk;
 mod dns_record;
 mod health;
 pub mod journal;
@@ -59,6 +61,13 @@ pub fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Config(ConfigCommand::Show(flags)) => print(&config::show(&load(flags)?.1)),
         Command::Config(ConfigCommand::Init { stdout: true, .. }) => print(&config::example()),
         Command::Config(ConfigCommand::Init { stdout: false, path }) => init(&path),
+        Command::User(args) => print(&desk::users(args)?),
+        Command::Torrent(args) => print(&desk::rows(Kind::Torrent, args)?),
+        Command::Key(args) => print(&desk::rows(Kind::Key, args)?),
+        Command::List(args) => print(&desk::rows(Kind::Listed, args)?),
+        Command::Class(args) => print(&desk::rows(Kind::Class, args)?),
+        Command::Setting(args) => print(&desk::rows(Kind::Setting, args)?),
+        Command::Token(args) => print(&desk::rows(Kind::Token, args)?),
         Command::Probe(args) => {
             let (text, verdict) = ask::probe::probe(&args)?;
             return print(&text).map(|()| verdict);

@@ -26,6 +26,7 @@ mod problem;
 mod requests;
 mod rows;
 
+pub(crate) use describe::{Field, Form, Part, fields_of};
 use fields::Fields;
 use problem::Problem;
 
@@ -42,6 +43,11 @@ const KINDS: [(&str, Kind); 7] = [
     ("settings", Kind::Setting),
     ("tokens", Kind::Token),
 ];
+
+/// The path that rows of a kind are below.
+pub(crate) fn path_of(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(_, of)| *of == kind).map_or("", |(path, _)| path)
+}
 
 /// What the API works with.
 #[derive(Clone)]

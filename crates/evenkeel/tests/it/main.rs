@@ -10,6 +10,7 @@
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them; `openapi`:
 //!   what the API says of itself;
+//! * `desk`: the commands that manage them;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -28,6 +29,7 @@ mod ask;
 mod authority;
 mod bencode;
 mod crash;
+mod desk;
 mod equilibrium;
 mod hostile;
 mod hostile_ws;

@@ -11,6 +11,8 @@ fn help_says_what_the_program_does() {
         ("help_config", &["config", "--help"]),
         ("help_announce", &["announce", "--help"]),
         ("help_probe", &["probe", "--help"]),
+        ("help_user", &["user", "--help"]),
+        ("help_user_add", &["user", "add", "--help"]),
     ] {
         // Help shows the value of an environment variable: the folder's is of no interest.
         let output = command(folder.path()).env_clear().args(arguments).output().unwrap();

@@ -18,8 +18,7 @@ use crate::store::Kind;
 
 mod table;
 
-use table::Form;
-pub(super) use table::{Field, Part, fields};
+pub(crate) use table::{Field, Form, Part, fields_of};
 
 const JSON: &str = "application/json";
 
@@ -80,7 +79,7 @@ fn words(kind: Kind) -> Words {
 
 /// The schemas of a kind: as it is shown, as it is made, as it is changed, and what is told of a new one.
 fn describe(components: ComponentsBuilder, kind: Kind, name: &str) -> ComponentsBuilder {
-    let fields = fields(kind);
+    let fields = fields_of(kind);
     let given = || fields.iter().filter(|field| field.part != Part::Shown);
     let mut shown = object(&fields.iter().collect::<Vec<_>>(), |_| true);
     if kind == Kind::User {
@@ -342,7 +341,7 @@ mod tests {
         for (path, kind) in KINDS {
             let (row, _) = rows::blank(kind, 0).unwrap();
             let Value::Object(shown) = rows::show(&row) else { panic!() };
-            let mut described: Vec<&str> = fields(kind).iter().map(|field| field.name).collect();
+            let mut described: Vec<&str> = fields_of(kind).iter().map(|field| field.name).collect();
             described.sort_unstable();
             assert_eq!(shown.keys().map(String::as_str).collect::<Vec<_>>(), described, "{path}");
         }
@@ -351,7 +350,7 @@ mod tests {
     #[test]
     fn each_field_that_is_said_to_be_given_is_read_and_no_other() {
         for (path, kind) in KINDS {
-            for field in fields(kind) {
+            for field in fields_of(kind) {
                 let given = serde_json::json!({ field.name: { "no": "such value" } });
                 let mut read = super::super::Fields::new(given).unwrap();
                 let (mut row, _) = rows::blank(kind, 0).unwrap();

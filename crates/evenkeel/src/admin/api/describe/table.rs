@@ -1,5 +1,7 @@
 //! What the fields of each kind of row are called, and what may be in them.
 
+use std::fmt;
+
 use crate::store::{Kind, Scope};
 
 use super::super::rows::{LISTS, TORRENT_STATES, USER_STATES};
@@ -7,13 +9,13 @@ use super::super::rows::{LISTS, TORRENT_STATES, USER_STATES};
 /// A field of a JSON object.
 pub(crate) struct Field {
     pub(crate) name: &'static str,
-    pub(super) form: Form,
+    pub(crate) form: Form,
     pub(crate) part: Part,
     pub(super) says: &'static str,
 }
 
 /// What may be in a field.
-pub(super) enum Form {
+pub(crate) enum Form {
     Id,
     /// Bytes of UTF-8, from and to.
     Text(usize, usize),
@@ -28,6 +30,20 @@ pub(super) enum Form {
     Words(Vec<&'static str>),
     /// Null or one of those.
     Maybe(Box<Self>),
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(..) => f.write_str("a text"),
+            Self::Hash(bytes) => write!(f, "{} hexadecimal digits", 2 * bytes),
+            Self::Secs => f.write_str("seconds since 1970, or a time from now on as in +30d"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Words(words) => write!(f, "some of {}", words.join(",")),
+            Self::Id | Self::Percent | Self::Count | Self::Bytes => f.write_str("a whole number"),
+            Self::Maybe(form) => write!(f, "{form}, or null"),
+        }
+    }
 }
 
 /// Who says what is in a field.
@@ -68,7 +84,7 @@ const DOWNLOAD: &str = "What of a download is charged, in percent.";
 const CREATED: &str = "When it was made, in seconds since 1970.";
 
 /// The fields of a kind, in the order in which they are shown.
-pub(crate) fn fields(kind: Kind) -> Vec<Field> {
+pub(crate) fn fields_of(kind: Kind) -> Vec<Field> {
     let mut fields = vec![shown("id", Form::Id, "Number of the row; never used again.")];
     fields.extend(match kind {
         Kind::User => vec![

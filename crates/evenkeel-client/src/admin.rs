@@ -1,0 +1,243 @@
+//! How one manages a tracker of this project: rows of users, torrents, keys, lists and tokens over the API of its admin
+//! port.
+//!
+//! Rows go in and come out as JSON; the API describes their fields at `openapi.json`.
+
+use std::fmt;
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use url::{Position, Url};
+
+use crate::{Client, http as web, net};
+
+/// The API of a tracker, and a token for it. `Debug` prints stars for the token.
+#[derive(Clone)]
+pub struct Admin {
+    client: Client,
+    /// Ends with a slash.
+    base: Url,
+    authorisation: HeaderValue,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing that can be understood came back.
+    #[error(transparent)]
+    Client(#[from] crate::Error),
+    /// The API refused.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// What the API says when it refuses. Nothing was changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The HTTP status.
+    #[serde(skip)]
+    pub status: u16,
+    /// One word, for programs.
+    pub code: String,
+    /// A sentence, for people.
+    pub message: String,
+    /// The field that cannot be taken.
+    pub field: Option<String>,
+    /// Which of the rows that were sent, from 0.
+    pub row: Option<usize>,
+    /// Each row that cannot be taken, where many were sent.
+    #[serde(default)]
+    pub rows: Vec<Self>,
+}
+
+/// The first lines are enough to see what is wrong with a list.
+const ROWS_SHOWN: usize = 20;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = self.row {
+            write!(f, "row {row}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(field) = self.field.as_deref().filter(|field| !self.message.contains(*field)) {
+            write!(f, ": {field}")?;
+        }
+        for row in self.rows.iter().take(ROWS_SHOWN) {
+            write!(f, "\n  {row}")?;
+        }
+        match self.rows.len().saturating_sub(ROWS_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+/// Rows, and where to go on.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Page {
+    /// As JSON.
+    pub rows: Vec<Value>,
+    /// What to give as `after` for the next page; `None` after the last one.
+    pub next: Option<i64>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("base", &self.base.as_str())
+            .field("token", &"***")
+            .finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// The API at a URL such as `http://127.0.0.1:6971/api/v1`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidUrl`], [`crate::Error::UnsupportedScheme`], and [`crate::Error::InvalidRequest`] for a token
+    /// that no header may hold.
+    pub fn new(client: Client, url: &str, token: &str) -> Result<Self, crate::Error> {
+        let url = format!("{}/", url.trim_end_matches('/'));
+        let base = Url::parse(&url).map_err(|error| crate::Error::InvalidUrl(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(crate::Error::UnsupportedScheme(base.scheme().to_owned()));
+        }
+        let mut authorisation = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            crate::Error::InvalidRequest("the token has characters that a header may not hold")
+        })?;
+        authorisation.set_sensitive(true);
+        Ok(Self { client, base, authorisation })
+    }
+
+    /// Rows of a kind (`users`) with larger ids than `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; so do all others.
+    pub async fn list(&self, kind: &str, after: i64, limit: u32) -> Result<Page, Error> {
+        let page = self.ask(Method::GET, &format!("{kind}?after={after}&limit={limit}"), None).await?;
+        serde_json::from_value(page).map_err(|_| not_understood())
+    }
+
+    /// One row.
+    pub async fn show(&self, kind: &str, id: i64) -> Result<Value, Error> {
+        self.ask(Method::GET, &format!("{kind}/{id}"), None).await
+    }
+
+    /// Makes a row of an object, or many of a list: all or none. What is told of them holds their secrets, this once.
+    pub async fn make(&self, kind: &str, rows: &Value) -> Result<Value, Error> {
+        self.ask(Method::POST, kind, Some(rows)).await
+    }
+
+    /// Changes the fields of a row that are given; answers the row.
+    pub async fn change(&self, kind: &str, id: i64, fields: &Value) -> Result<Value, Error> {
+        self.ask(Method::PATCH, &format!("{kind}/{id}"), Some(fields)).await
+    }
+
+    /// Removes a row.
+    pub async fn remove(&self, kind: &str, id: i64) -> Result<(), Error> {
+        self.ask(Method::DELETE, &format!("{kind}/{id}"), None).await.map(drop)
+    }
+
+    /// Gives a user a new passkey; the answer holds it.
+    pub async fn replace_passkey(&self, user: i64) -> Result<Value, Error> {
+        self.ask(Method::POST, &format!("users/{user}/passkey"), Some(&json!({}))).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let answer = self.send(method, path, ("application/json", body)).await?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer).map_err(|_| not_understood())
+    }
+
+    /// Sends a body of a media type; answers the body that comes back.
+    async fn send(&self, method: Method, path: &str, body: (&str, Bytes)) -> Result<Vec<u8>, Error> {
+        let limit = self.client.settings().request_timeout;
+        timeout(limit, self.exchange(method, path, body)).await.unwrap_or(Err(crate::Error::Timeout.into()))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: (&str, Bytes)) -> Result<Vec<u8>, Error> {
+        let url = self.base.join(path).map_err(|error| crate::Error::InvalidUrl(error.to_string()))?;
+        let stream = net::connect(&self.client, &url, url.scheme() == "https").await?;
+        let (mut sender, connection) =
+            http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(web::hyper_error)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(&url[Position::BeforePath..Position::AfterQuery])
+            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+            .header(USER_AGENT, self.client.settings().user_agent.as_str())
+            .header(AUTHORIZATION, self.authorisation.clone())
+            .header(CONTENT_TYPE, body.0)
+            .header(CONNECTION, "close")
+            .body(Full::new(body.1))
+            .map_err(|error| crate::Error::InvalidUrl(error.to_string()))?;
+        let answered = async {
+            let response = sender.send_request(request).await.map_err(web::hyper_error)?;
+            self.read(response).await
+        };
+        tokio::pin!(answered, connection);
+        tokio::select! {
+            biased;
+            result = &mut answered => result,
+            _ = &mut connection => answered.await,
+        }
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Vec<u8>, Error> {
+        let status = response.status();
+        let body = web::body(response.into_body(), self.client.settings().max_answer_bytes).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        match serde_json::from_slice::<Refusal>(&body) {
+            Ok(refusal) => Err(Error::Refused(Refusal { status: status.as_u16(), ..refusal })),
+            Err(_) => Err(crate::Error::Status { code: status.as_u16(), reason: None }.into()),
+        }
+    }
+}
+
+fn not_understood() -> Error {
+    crate::Error::Malformed("this is not the API of an evenkeel").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_by_people_too() {
+        let refusal: Refusal = serde_json::from_value(json!({
+            "code": "invalid", "message": "2 rows cannot be taken, so none is", "field": null,
+            "rows": [
+                { "code": "invalid", "message": "name must be a text", "field": "name", "row": 1 },
+                { "code": "unknown_field", "message": "there is no such field", "field": "nmae", "row": 4 }
+            ]
+        }))
+        .unwrap();
+        let expected = "2 rows cannot be taken, so none is\n  row 1: name must be a text\n  \
+                        row 4: there is no such field: nmae";
+        assert_eq!(refusal.to_string(), expected);
+    }
+
+    #[test]
+    fn the_token_is_in_no_debug_text() {
+        let admin = Admin::new(Client::new(), "http://127.0.0.1:1/api/v1", "sesame").unwrap();
+        assert!(!format!("{admin:?}").contains("sesame"));
+        assert!(Admin::new(Client::new(), "http://127.0.0.1:1", "a\nb").is_err());
+        assert!(Admin::new(Client::new(), "ftp://127.0.0.1:1", "a").is_err());
+    }
+}
