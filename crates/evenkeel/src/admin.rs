@@ -3,6 +3,7 @@
 mod api;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,14 +16,13 @@ use tokio::sync::watch;
 
 pub(crate) use api::{Api, Field, Form, Part, fields_of, path_of};
 
-use crate::journal::Trouble;
-use crate::node::Node;
+use crate::listen::http::Shared;
 
 /// What the pages are made from.
 #[derive(Clone)]
 struct Admin {
     registry: Arc<Registry>,
-    node: Arc<Node>,
+    http: Arc<Shared>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -30,14 +30,14 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     registry: Registry,
-    (node, api): (Arc<Node>, Option<Api>),
+    (http, api): (Arc<Shared>, Option<Api>),
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut stop = stopping.clone();
     let mut router = Router::new()
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Admin { registry: Arc::new(registry), node, stopping });
+        .with_state(Admin { registry: Arc::new(registry), http, stopping });
     if let Some(api) = api {
         router = router.nest("/api/v1", api.router());
     }
@@ -52,12 +52,13 @@ pub(crate) async fn serve(
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if *admin.stopping.borrow() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned())
-    } else if !admin.node.is_ready() {
+    } else if !admin.http.node.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "loading\n".to_owned())
     } else {
-        let troubles = admin.node.troubles();
-        if !troubles.is_empty() {
-            let texts: Vec<&str> = troubles.into_iter().map(Trouble::text).collect();
+        let troubles = admin.http.node.troubles().into_iter().map(|trouble| trouble.text().to_owned());
+        let of_tls = admin.http.tls.as_ref().and_then(|tls| tls.shown.trouble(SystemTime::now()));
+        let texts: Vec<String> = troubles.chain(of_tls).collect();
+        if !texts.is_empty() {
             return (StatusCode::OK, format!("degraded: {}\n", texts.join("; ")));
         }
         (StatusCode::OK, "ready\n".to_owned())

@@ -9,6 +9,7 @@ use evenkeel_core::{Policy, Rules};
 use tracing::Level;
 
 use crate::access::Axes;
+use crate::acme::Challenge;
 use crate::classes::Classes;
 pub use crate::classes::{Class, NoClass};
 use crate::node::Orders;
@@ -25,7 +26,7 @@ pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
 pub use table::{
-    Access, Admin, Announce, Config, Database, Equilibrium, Limits, Log, Proxy, Server, State, Tls,
+    Access, Acme, Admin, Announce, Config, Database, Equilibrium, Limits, Log, Proxy, Server, State, Tls,
     WebTorrent,
 };
 pub use text::{example, show};
@@ -52,6 +53,11 @@ impl Config {
     pub(crate) fn orders(&self) -> Orders {
         let rules = self.rules();
         Orders { classes: Classes::new(self.equilibrium.networks.clone(), &rules), rules }
+    }
+
+    /// Whether there is a port for TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.certificate_file.is_some() || !self.acme.domains.is_empty()
     }
 
     /// What is served to whom.
@@ -146,6 +152,8 @@ impl Config {
             });
         }
         found.extend(self.half_a_certificate());
+        found.extend(self.two_certificates());
+        found.extend(self.no_port_for_the_challenge());
         found.extend(self.nobody_to_believe(known));
         found
     }
@@ -182,6 +190,27 @@ impl Config {
             key: key.to_owned(),
             given: Some("\"\"".to_owned()),
             message: format!("must be a path when {other} is one"),
+        })
+    }
+
+    fn two_certificates(&self) -> Option<Problem> {
+        let is_twice = self.tls.certificate_file.is_some() && !self.acme.domains.is_empty();
+        is_twice.then(|| Problem {
+            origin: self.origins.get("acme.domains").cloned(),
+            key: "acme.domains".to_owned(),
+            given: None,
+            message: "must be empty when tls.certificate_file is a path: there is one certificate".to_owned(),
+        })
+    }
+
+    fn no_port_for_the_challenge(&self) -> Option<Problem> {
+        let is_asked = !self.acme.domains.is_empty() && self.acme.challenge == Challenge::Http01;
+        let is_there = self.server.http || self.server.webtorrent;
+        (is_asked && !is_there).then(|| Problem {
+            origin: self.origins.get("acme.challenge").cloned(),
+            key: "acme.challenge".to_owned(),
+            given: Some("\"http-01\"".to_owned()),
+            message: "must be \"tls-alpn-01\" when server.http and server.webtorrent are false: there is no port for the other one".to_owned(),
         })
     }
 }

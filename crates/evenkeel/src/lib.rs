@@ -14,6 +14,7 @@ use crate::state::StateDir;
 use crate::store::Kind;
 
 pub mod access;
+pub mod acme;
 mod activation;
 mod admin;
 pub mod args;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use evenkeel_core::{Reason, rules};
 use prometheus_client::collector::Collector;
@@ -17,7 +18,7 @@ use crate::books::Books;
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
 use crate::listen::http::Shared;
 use crate::node::Node;
-use crate::tls::Tls;
+use crate::tls::Shown;
 
 /// What the metrics are read from.
 pub(crate) struct Sources {
@@ -143,6 +144,13 @@ fn kept(encoder: &mut DescriptorEncoder<'_>, books: &Books) -> Result<(), std::f
     )
 }
 
+/// When a certificate expires, and whether that is soon.
+fn expiry(shown: &Shown) -> (u64, bool) {
+    let validity = shown.current().and_then(|certificate| certificate.validity);
+    let ends = validity.and_then(|validity| validity.ends.duration_since(SystemTime::UNIX_EPOCH).ok());
+    (ends.map_or(0, |ends| ends.as_secs()), shown.trouble(SystemTime::now()).is_some())
+}
+
 impl Sources {
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let sum = self.node.totals();
@@ -239,14 +247,31 @@ impl Sources {
         for (name, count) in kinds {
             ConstCounter::new(count).encode(family.encode_family(&[("kind", name)])?)?;
         }
-        let (renewed, refused) = self.http.tls.as_ref().map_or((0, 0), Tls::renewals);
+        let shown = self.http.tls.as_ref().map(|tls| &tls.shown);
+        let (renewed, refused) = shown.map_or((0, 0), |shown| shown.renewals());
+        let (ends, ends_soon) = shown.map_or((0, false), |shown| expiry(shown));
+        gauges(
+            encoder,
+            &[
+                (
+                    "tls_certificate_expiry_timestamp_seconds",
+                    "When the certificate expires, in seconds since 1970; 0 if there is none",
+                    ends,
+                ),
+                (
+                    "tls_certificate_expires_soon",
+                    "1 while the certificate is about to expire, has expired, or is not there yet",
+                    ends_soon.into(),
+                ),
+            ],
+        )?;
         totals(
             encoder,
             &[
-                ("tls_certificate_renewals", "Certificates read again and taken over", renewed),
+                ("tls_certificate_renewals", "Certificates read again or issued, and taken over", renewed),
                 (
                     "tls_certificate_failures",
-                    "Certificates read again that cannot be used; the old one stays",
+                    "Certificates that cannot be used or were not issued; the old one stays",
                     refused,
                 ),
                 (

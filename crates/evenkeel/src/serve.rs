@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::access::Access;
+use crate::acme::Renewer;
 use crate::banner::Banner;
 use crate::config::{Config, Reload};
 use crate::counters::Dialect;
@@ -82,6 +83,8 @@ struct Tracker {
     /// Of the plain port, that of TLS, and Unix sockets.
     manners: [Manner; 3],
     udp_nap: Duration,
+    /// Gets certificates, if an authority is to be asked for them.
+    renewer: Option<Renewer>,
     banner: Banner,
     stop: Arc<AtomicBool>,
     stopping: watch::Sender<bool>,
@@ -122,6 +125,8 @@ impl Tracker {
         };
         let mut banner = Banner::new(config, sockets.addresses()?, start.state.path(), connections_max);
         (banner.api, banner.token) = (database.is_some(), token);
+        let tls = tls(config)?;
+        let renewer = renewer(start, tls.as_ref())?;
         let (stopping, stopping_seen) = watch::channel(false);
         let (to_mailboxes, mailboxes) = Mailboxes::new(sockets.workers);
         let http = Arc::new(Shared {
@@ -138,7 +143,7 @@ impl Tracker {
             strangers: (!config.webtorrent.strict).then(Strangers::default),
             landing_page: config.server.landing_page,
             announce_urls: banner.announce_urls(),
-            tls: tls(config)?,
+            tls,
             stopping: stopping_seen,
         });
         let udp_nap = Duration::from_micros(config.server.udp_nap_micros.into());
@@ -147,7 +152,8 @@ impl Tracker {
             Manner { is_introduced: config.proxy.protocol_on_https, is_tls: true },
             Manner { is_introduced: config.proxy.protocol_on_unix, is_tls: false },
         ];
-        Ok(Self { node, database, http, mailboxes, manners, udp_nap, banner, stop: Arc::default(), stopping })
+        let stop = Arc::default();
+        Ok(Self { node, database, http, mailboxes, manners, udp_nap, renewer, banner, stop, stopping })
     }
 
     fn start_threads(&mut self, sockets: Sockets) -> anyhow::Result<(Threads, Ended)> {
@@ -202,7 +208,7 @@ impl Tracker {
 
     /// Serves the admin port and waits for signals, until one says stop.
     async fn supervise(
-        &self,
+        &mut self,
         start: &Start,
         admin: Option<std::net::TcpListener>,
         (mut signals, mut ended): (Signals, Ended),
@@ -210,7 +216,7 @@ impl Tracker {
         let admin = admin.map(TcpListener::from_std).transpose()?.map(|listener| {
             let sources = Sources { node: Arc::clone(&self.node), http: Arc::clone(&self.http) };
             let api = self.database.as_ref().map(|database| database.api.clone());
-            let served = (Arc::clone(&self.node), api);
+            let served = (Arc::clone(&self.http), api);
             tokio::spawn(admin::serve(
                 listener,
                 metrics::registry(sources),
@@ -218,18 +224,22 @@ impl Tracker {
                 self.stopping.subscribe(),
             ))
         });
+        let renewer = self.renewer.take().map(|renewer| tokio::spawn(renewer.run()));
         let mut config = start.config.clone();
         let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);
         let result = loop {
             tokio::select! {
                 _ = signals.hang_up.recv() => self.reload(start, &mut config),
-                _ = look.tick() => self.renew_certificate(Renew::IfChanged),
+                _ = look.tick() => self.look_at_certificate(),
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),
                 Some(why) = ended.recv() => break Err(anyhow!(why)),
             }
         };
         tracing::info!("stopping");
+        if let Some(renewer) = renewer {
+            renewer.abort();
+        }
         self.stopping.send_replace(true);
         if let Some(admin) = admin {
             // Open scrapes may end; nobody waits for them for long.
@@ -273,6 +283,13 @@ impl Tracker {
     fn renew_certificate(&self, when: Renew) {
         if let Some(tls) = &self.http.tls {
             tls.renew(when);
+        }
+    }
+
+    fn look_at_certificate(&self) {
+        self.renew_certificate(Renew::IfChanged);
+        if let Some(tls) = &self.http.tls {
+            tls.shown.warn(SystemTime::now());
         }
     }
 
@@ -328,12 +345,23 @@ fn spawn(
     })
 }
 
-/// TLS, if the configuration names a certificate.
+/// TLS, if the configuration names a certificate, or names to have one for.
 fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
+    if !config.acme.domains.is_empty() {
+        return Ok(Some(Tls::of_authority()?));
+    }
     let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) else {
         return Ok(None);
     };
-    Ok(Some(Tls::new(certificate, key)?))
+    Ok(Some(Tls::of_files(certificate, key)?))
+}
+
+/// Who gets certificates, if the configuration names an authority's.
+fn renewer(start: &Start, tls: Option<&Tls>) -> anyhow::Result<Option<Renewer>> {
+    let Some(tls) = tls.filter(|_| !start.config.acme.domains.is_empty()) else { return Ok(None) };
+    let [seed] = system::random()?;
+    let (folder, shown) = (start.state.path().to_owned(), Arc::clone(&tls.shown));
+    Ok(Some(Renewer::new(&start.config.acme, folder, shown, seed)?))
 }
 
 fn words(key: [u8; 16]) -> [u64; 2] {

@@ -44,7 +44,7 @@ impl Sockets {
         let passed = Activated::take()?;
         let mut sockets = until_free(config.server.port, || Self::bind_tracker(config, workers, &passed))?;
         sockets.take_passed(&passed, config)?;
-        if config.tls.certificate_file.is_some() && sockets.https.is_empty() {
+        if config.has_tls() && sockets.https.is_empty() {
             sockets.https = until_free(config.tls.port, || bind_tls(config, workers))?;
         }
         if let Some(path) = config.server.unix_socket.as_deref().filter(|_| wants_http(config)) {
@@ -103,9 +103,9 @@ impl Sockets {
 
     /// Takes over what was passed.
     fn take_passed(&mut self, passed: &Activated, config: &Config) -> anyhow::Result<()> {
-        if !passed.https.is_empty() && config.tls.certificate_file.is_none() {
+        if !passed.https.is_empty() && !config.has_tls() {
             return Err(anyhow!(
-                "a socket called \"https\" was passed, and there is no certificate (tls.certificate_file)"
+                "a socket called \"https\" was passed, and there is no certificate (tls.certificate_file or acme.domains)"
             ));
         }
         for bound in activation::shared(&passed.http, self.workers)? {

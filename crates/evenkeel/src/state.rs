@@ -136,20 +136,21 @@ impl StateDir {
     }
 
     fn keep<const N: usize>(&self, name: &str, path: PathBuf, key: [u8; N]) -> Result<[u8; N], Error> {
-        // Written aside and renamed: a crash leaves no key or a whole one.
-        let aside = self.path.join(format!("{name}.new"));
-        let write = || {
-            let mut file = private().open(&aside)?;
-            file.write_all(&key)?;
-            file.sync_all()?;
-            fs::rename(&aside, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        match write() {
+        match replace(&self.path, name, &key) {
             Ok(()) => Ok(key),
             Err(source) => Err(Error::Key { path, source }),
         }
     }
+}
+
+/// Puts a file in its place, for our eyes only. Written aside and renamed: a crash leaves the old one or the new one, whole.
+pub(crate) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = folder.join(format!("{name}.new"));
+    let mut file = private().open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, folder.join(name))?;
+    File::open(folder)?.sync_all()
 }
 
 /// Opens for writing, empty, and for our eyes only.

@@ -1,21 +1,32 @@
-//! TLS of the tracker's own: the certificate, and how it is exchanged while connections run.
+//! TLS of the tracker's own: the certificate, from files or from an authority, and how it is exchanged while connections
+//! run.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+mod challenges;
+mod expiry;
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+pub(crate) use self::challenges::{ALPN, Challenges, Showing};
+pub(crate) use self::expiry::Validity;
+use self::files::Files;
+pub(crate) use self::files::{Renew, from_pem};
 use crate::node::lock;
+
+/// How often the log says again that something is wrong with the certificate.
+const WARN_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -36,115 +47,174 @@ pub(crate) enum Error {
 pub(crate) struct Tls {
     /// Shakes hands.
     pub acceptor: TlsAcceptor,
-    certificate: Arc<Certificate>,
+    /// What new connections are shown.
+    pub shown: Arc<Shown>,
+    /// Where it comes from; `None` if an authority issues it.
+    files: Option<Files>,
 }
 
-/// The certificate that new connections are shown, and the files that it comes from.
+/// The certificate that new connections are shown.
 #[derive(Debug)]
-struct Certificate {
-    certificate: PathBuf,
-    key: PathBuf,
+pub(crate) struct Shown {
     provider: Arc<CryptoProvider>,
-    current: ArcSwap<CertifiedKey>,
-    /// What the files were when they were last read.
-    seen: Mutex<Stamps>,
+    /// None until an authority has issued one.
+    current: ArcSwapOption<Certificate>,
     taken: AtomicU64,
     refused: AtomicU64,
+    /// When the log last said that something is wrong.
+    warned: Mutex<Option<SystemTime>>,
+    /// What an authority wants to see.
+    pub challenges: Challenges,
+    /// Asks whoever gets certificates from an authority to try it now.
+    pub hurry: Notify,
 }
 
-/// Tells two states of the files apart; a file that is missing has none.
-type Stamps = [Option<(u64, u64, i64, i64)>; 2];
+/// A certificate with its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    pub key: Arc<CertifiedKey>,
+    /// Unknown of one that only its clients can read.
+    pub validity: Option<Validity>,
+}
 
 impl Tls {
     /// With the certificate of two files.
-    pub(crate) fn new(certificate: &Path, key: &Path) -> Result<Self, Error> {
+    pub(crate) fn of_files(certificate: &Path, key: &Path) -> Result<Self, Error> {
+        let files = Files::new(certificate, key);
+        let tls = Self::new(Some(files), &[])?;
+        if let Some(files) = &tls.files {
+            tls.shown.show(files.read(&tls.shown.provider)?);
+        }
+        Ok(tls)
+    }
+
+    /// With a certificate that an authority has issued or will. Before there is one, no handshake succeeds.
+    pub(crate) fn of_authority() -> Result<Self, Error> {
+        Self::new(None, &[ALPN])
+    }
+
+    fn new(files: Option<Files>, protocols: &[&[u8]]) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let seen = stamps(certificate, key);
-        let current = read(certificate, key, &provider)?;
-        let certificate = Arc::new(Certificate {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
+        let shown = Arc::new(Shown {
             provider: Arc::clone(&provider),
-            current: ArcSwap::from_pointee(current),
-            seen: Mutex::new(seen),
+            current: ArcSwapOption::empty(),
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            warned: Mutex::default(),
+            challenges: Challenges::default(),
+            hurry: Notify::new(),
         });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(Error::Setup)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols.extend(protocols.iter().map(|name| name.to_vec()));
         // What resumes a session is in the ticket that the client keeps, under a key that changes every six hours:
         // nothing is kept here, and nothing grows. Early data stays off: it could be sent again by somebody else.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::Setup)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), shown, files })
     }
 
     /// Reads the files again if they have changed since, or in any case. What cannot be used changes nothing.
     pub(crate) fn renew(&self, when: Renew) {
-        let own = &self.certificate;
-        let now = stamps(&own.certificate, &own.key);
-        let mut seen = lock(&own.seen);
-        if when == Renew::IfChanged && *seen == now {
+        let Some(files) = &self.files else {
+            if when == Renew::Always {
+                self.shown.hurry.notify_one();
+            }
+            return;
+        };
+        if !files.are_due(when) {
             return;
         }
-        // Looked at before they are read: a change on the way is seen the next time.
-        *seen = now;
-        match read(&own.certificate, &own.key, &own.provider) {
+        match files.read(&self.shown.provider) {
             Ok(new) => {
-                own.current.store(Arc::new(new));
-                own.taken.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(certificate = %own.certificate.display(), "the certificate is read again");
+                self.shown.take_over(new);
+                tracing::info!(certificate = %files.certificate.display(), "the certificate is read again");
             }
             Err(error) => {
-                own.refused.fetch_add(1, Ordering::Relaxed);
+                self.shown.count_refused();
                 tracing::error!("the certificate stays the old one: {error}");
             }
         }
     }
+}
 
-    /// How often files were taken over, and refused, since the start.
+impl Shown {
+    /// Shows a certificate to new connections.
+    pub(crate) fn show(&self, certificate: Certificate) {
+        self.current.store(Some(Arc::new(certificate)));
+    }
+
+    /// Shows one in place of the last one.
+    pub(crate) fn take_over(&self, certificate: Certificate) {
+        self.show(certificate);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is shown.
+    pub(crate) fn current(&self) -> Option<Arc<Certificate>> {
+        self.current.load_full()
+    }
+
+    /// Reads what is shown to nobody yet.
+    pub(crate) fn read(&self, pem: &[u8], path: &Path) -> Result<Certificate, Error> {
+        from_pem((pem, path), (pem, path), &self.provider)
+    }
+
+    /// A certificate with its key for a challenge: it has a mark that no client of ours may understand, and is not looked
+    /// at here.
+    pub(crate) fn read_challenge(
+        &self,
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<CertifiedKey>, Error> {
+        let key = self.provider.key_provider.load_private_key(key).map_err(Error::Setup)?;
+        Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
+    }
+
+    /// Counts a certificate that could not be had.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a certificate was taken over, and could not be, since the start.
     pub(crate) fn renewals(&self) -> (u64, u64) {
-        let Certificate { taken, refused, .. } = &*self.certificate;
-        (taken.load(Ordering::Relaxed), refused.load(Ordering::Relaxed))
+        (self.taken.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+
+    /// What is wrong with the certificate, for people.
+    pub(crate) fn trouble(&self, now: SystemTime) -> Option<String> {
+        match self.current() {
+            None => Some("there is no certificate for TLS yet".to_owned()),
+            Some(certificate) => certificate.validity.as_ref()?.trouble(now),
+        }
+    }
+
+    /// Says in the log what is wrong with the certificate: when it begins, and once a day.
+    pub(crate) fn warn(&self, now: SystemTime) {
+        let mut warned = lock(&self.warned);
+        let Some(trouble) = self.trouble(now) else {
+            *warned = None;
+            return;
+        };
+        let is_told = warned.is_some_and(|at| now.duration_since(at).is_ok_and(|since| since < WARN_AGAIN));
+        if !is_told {
+            *warned = Some(now);
+            tracing::warn!("{trouble}");
+        }
     }
 }
 
-/// When the files of a certificate are read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renew {
-    /// Whatever they look like.
-    Always,
-    /// If they look different.
-    IfChanged,
-}
-
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if challenges::is_challenge(&hello) {
+            return self.challenges.certificate(hello.server_name()?);
+        }
+        self.current.load().as_ref().map(|certificate| Arc::clone(&certificate.key))
     }
-}
-
-fn read(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
-    let bytes = |path: &Path| fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source });
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(certificate)?).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| Error::NoCertificate { path: certificate.to_owned() })?;
-    let secret = PrivateKeyDer::from_pem_slice(&bytes(key)?)
-        .map_err(|source| Error::NoKey { path: key.to_owned(), source })?;
-    CertifiedKey::from_der(chain, secret, provider).map_err(|source| Error::Unusable {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        source,
-    })
-}
-
-fn stamps(certificate: &Path, key: &Path) -> Stamps {
-    let stamp = |file: Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
-    [certificate, key].map(|path| fs::metadata(path).ok().map(stamp))
 }
 
 #[cfg(test)]

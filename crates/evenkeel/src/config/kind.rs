@@ -237,6 +237,31 @@ impl Kind<Option<PublicUrl>> for Url {
     }
 }
 
+/// A URL over https, which is never none.
+#[derive(Clone, Copy)]
+pub(super) struct HttpsUrl(pub(super) &'static str);
+
+impl Kind<String> for HttpsUrl {
+    fn default(&self) -> String {
+        self.0.to_owned()
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Option<String> {
+        let text = value.as_str()?;
+        let url: http::Uri = text.parse().ok()?;
+        (url.scheme_str() == Some("https") && url.host().is_some_and(|host| !host.is_empty()))
+            .then(|| text.to_owned())
+    }
+
+    fn allowed(&self) -> String {
+        "a URL that begins with https://".to_owned()
+    }
+
+    fn write(&self, value: &String) -> String {
+        quoted(value)
+    }
+}
+
 /// The address of a database server, or the empty text for none.
 #[derive(Clone, Copy)]
 pub(super) struct DatabaseUrl;

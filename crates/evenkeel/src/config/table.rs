@@ -12,12 +12,14 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::kind::{
-    Addresses, Choice, DatabaseUrl, FilePath, Kind, Number, Socket, Switch, Texts, Url, bounded, number,
+    Addresses, Choice, DatabaseUrl, FilePath, HttpsUrl, Kind, Number, Socket, Switch, Texts, Url, bounded,
+    number,
 };
 use super::problem::Origin;
 use super::read::Reader;
 use super::{Format, PublicUrl};
 use crate::access::{self, Preset};
+use crate::acme::Challenge;
 use crate::classes::Class;
 use crate::database;
 use crate::redirects::Redirect;
@@ -184,6 +186,25 @@ const REDIRECTS: Texts<Redirect> = Texts {
     form: "a path, a status and a URL: \"/announce 307 https://new.example.org/announce\"",
     max: 64,
 };
+const DOMAINS: Texts<String> = Texts {
+    read: |text| is_name(text).then(|| text.to_ascii_lowercase()),
+    write: String::clone,
+    form: "a host name of two or more parts: \"tracker.example.org\"",
+    max: 100,
+};
+const CONTACTS: Texts<String> = Texts {
+    read: |text| {
+        let (mailbox, host) = text.rsplit_once('@')?;
+        let is_mailbox =
+            !mailbox.is_empty() && mailbox.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
+        (is_mailbox && is_name(host)).then(|| text.to_owned())
+    },
+    write: String::clone,
+    form: "an e-mail address",
+    max: 10,
+};
+const CHALLENGES: &[(&str, Challenge)] =
+    &[("http-01", Challenge::Http01), ("tls-alpn-01", Challenge::TlsAlpn01)];
 const HEADERS: &[(&str, Option<Header>)] = &[
     ("x-forwarded-for", Some(Header::XForwardedFor)),
     ("forwarded", Some(Header::Forwarded)),
@@ -210,6 +231,20 @@ const IDENTITIES: &[(&str, Option<access::Identity>)] = &[
     ("required", Some(access::Identity::Required)),
 ];
 const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
+
+/// Whether a text is a host name of more than one part, and no address.
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let is_address = last.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) && !is_address
+}
 
 settings! {
     /// Where peers reach the tracker.
@@ -251,6 +286,22 @@ settings! {
         key_file: Option<PathBuf> = FilePath, at Start;
         /// Port of https and wss, on server.addresses. 0 takes any free port and prints which.
         port: u16 = number(6970, 0, 65_535), at Start;
+    }
+    /// A certificate from an authority that issues them by itself (ACME), such as Let's Encrypt, in place of
+    /// tls.certificate_file. It is renewed after two thirds of its life.
+    acme: Acme {
+        /// The names that it is for, which lead to this machine. [] leaves ACME off. To name any is to agree to the
+        /// authority's terms of service.
+        domains: Vec<String> = DOMAINS, at Start;
+        /// E-mail addresses for the authority's warnings, told to it when the account is made.
+        contacts: Vec<String> = CONTACTS, at Start;
+        /// Where the authority is.
+        directory_url: String = HttpsUrl("https://acme-v02.api.letsencrypt.org/directory"), at Start;
+        /// A file of certificates (PEM) that the authority's own may be signed by, beside those of public authorities.
+        certificate_authority_file: Option<PathBuf> = FilePath, at Start;
+        /// How the authority sees that the names are ours: "http-01" by a request to port 80, which must reach server.port;
+        /// "tls-alpn-01" by one to port 443, which must reach tls.port.
+        challenge: Challenge = Choice { default: Challenge::Http01, words: CHALLENGES }, at Start;
     }
     /// Proxies in front of the tracker, whose word is taken for where a request comes from.
     proxy: Proxy {

@@ -10,6 +10,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::server::TlsStream;
 
+use crate::tls;
+
 /// A connection, both ways.
 pub(crate) struct Stream {
     /// Bytes that were read before it was known whose they are; they come first.
@@ -49,7 +51,12 @@ impl Stream {
     /// Shakes hands over TLS; answers how that went.
     pub(crate) async fn secured(self, acceptor: &TlsAcceptor) -> io::Result<(Self, Option<HandshakeKind>)> {
         let stream = acceptor.accept(self).await?;
-        let kind = stream.get_ref().1.handshake_kind();
+        let session = stream.get_ref().1;
+        if session.alpn_protocol() == Some(tls::ALPN) {
+            // An authority has seen what it wanted to see. Nothing may be said over such a connection (RFC 8737).
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let kind = session.handshake_kind();
         Ok((Self { early: Vec::new(), carrier: Carrier::Tls(Box::new(stream)) }, kind))
     }
 

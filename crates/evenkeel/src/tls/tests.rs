@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 /// A certificate for localhost and its key, in PEM form.
@@ -10,7 +12,7 @@ fn pair() -> (String, String) {
 fn files_that_cannot_be_used_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
-    let told = || Tls::new(&certificate, &key).map(drop).unwrap_err().to_string();
+    let told = || Tls::of_files(&certificate, &key).map(drop).unwrap_err().to_string();
     assert!(told().contains("chain.pem"));
     let ((chain, secret), (_, foreign)) = (pair(), pair());
     for (chain, secret, names) in [
@@ -24,7 +26,7 @@ fn files_that_cannot_be_used_are_named() {
         assert!(told().contains(names), "{}", told());
     }
     fs::write(&key, &secret).unwrap();
-    assert!(Tls::new(&certificate, &key).is_ok());
+    assert!(Tls::of_files(&certificate, &key).is_ok());
 }
 
 #[test]
@@ -37,21 +39,21 @@ fn files_are_read_when_they_change_and_bad_ones_change_nothing() {
     };
     let (old, new) = (pair(), pair());
     write(&old);
-    let tls = Tls::new(&certificate, &key).unwrap();
-    let shown = || tls.certificate.current.load().end_entity_cert().unwrap().to_vec();
+    let tls = Tls::of_files(&certificate, &key).unwrap();
+    let shown = || tls.shown.current().unwrap().key.end_entity_cert().unwrap().to_vec();
     let first = shown();
     tls.renew(Renew::IfChanged);
-    assert_eq!(tls.renewals(), (0, 0));
+    assert_eq!(tls.shown.renewals(), (0, 0));
     fs::write(&certificate, "nonsense").unwrap();
     tls.renew(Renew::IfChanged);
     tls.renew(Renew::IfChanged);
-    assert_eq!((tls.renewals(), shown() == first), ((0, 1), true), "told once");
+    assert_eq!((tls.shown.renewals(), shown() == first), ((0, 1), true), "told once");
     fs::remove_file(&certificate).unwrap();
     tls.renew(Renew::IfChanged);
-    assert_eq!((tls.renewals(), shown() == first), ((0, 2), true));
+    assert_eq!((tls.shown.renewals(), shown() == first), ((0, 2), true));
     write(&new);
     tls.renew(Renew::IfChanged);
-    assert_eq!((tls.renewals(), shown() == first), ((1, 2), false));
+    assert_eq!((tls.shown.renewals(), shown() == first), ((1, 2), false));
     tls.renew(Renew::Always);
-    assert_eq!(tls.renewals(), (2, 2));
+    assert_eq!(tls.shown.renewals(), (2, 2));
 }

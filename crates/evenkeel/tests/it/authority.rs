@@ -28,7 +28,12 @@ impl Authority {
 
     /// Writes `chain.pem` and `key.pem` for localhost; answers the certificate.
     pub(crate) fn issue(&self, folder: &Path) -> CertificateDer<'static> {
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        self.issue_for(folder, &["localhost", "127.0.0.1", "::1"])
+    }
+
+    /// The same for other names and addresses.
+    pub(crate) fn issue_for(&self, folder: &Path, names: &[&str]) -> CertificateDer<'static> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let made = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         std::fs::write(folder.join("chain.pem"), made.pem()).unwrap();
@@ -43,29 +48,47 @@ impl Authority {
 
     /// How a client that trusts it alone speaks TLS, and which protocols it offers. Sessions are kept and resumed.
     pub(crate) fn trusted(&self, protocols: &[&str]) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        trusting(self.issuer.der().clone(), protocols)
     }
 }
 
-/// Connects and shakes hands.
+/// How a client that trusts one authority alone speaks TLS.
+pub(crate) fn trusting(authority: CertificateDer<'static>, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// Connects and shakes hands with what is called localhost.
 pub(crate) fn connect(client: &Arc<ClientConfig>, address: SocketAddr) -> std::io::Result<Secure> {
+    connect_as(client, address, "localhost")
+}
+
+/// Connects and shakes hands with what has a name of its own.
+pub(crate) fn connect_as(
+    client: &Arc<ClientConfig>,
+    address: SocketAddr,
+    name: &str,
+) -> std::io::Result<Secure> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    connect_over(client, stream)
+    shake_hands(client, stream, name)
 }
 
 /// Shakes hands over a connection.
-pub(crate) fn connect_over(client: &Arc<ClientConfig>, mut stream: TcpStream) -> std::io::Result<Secure> {
-    let name = ServerName::try_from("localhost").unwrap();
+pub(crate) fn connect_over(client: &Arc<ClientConfig>, stream: TcpStream) -> std::io::Result<Secure> {
+    shake_hands(client, stream, "localhost")
+}
+
+fn shake_hands(client: &Arc<ClientConfig>, mut stream: TcpStream, name: &str) -> std::io::Result<Secure> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut connection = ClientConnection::new(Arc::clone(client), name).map_err(std::io::Error::other)?;
     while connection.is_handshaking() {
         connection.complete_io(&mut stream)?;

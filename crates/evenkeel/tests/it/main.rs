@@ -1,6 +1,7 @@
 //! The real program on ports of its own, asked as strangers ask it. One binary, so that it links once.
 //!
 //! * `rig`: starts and stops the program, and asks it over every dialect and family;
+//! * `acme`: certificates from an authority, which `pebble` is;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
 //! * `ask`: the commands that ask a tracker, with `ask/webtorrent` for ws and wss;
 //! * `equilibrium`: policies, and who callers are;
@@ -23,6 +24,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod acme;
 mod announce;
 mod api;
 mod ask;
@@ -38,6 +40,7 @@ mod lifecycle;
 mod local_sockets;
 mod openapi;
 mod pages;
+mod pebble;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../src/store/exam/server.rs"]
 mod postgres;

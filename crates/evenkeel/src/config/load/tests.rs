@@ -340,3 +340,29 @@ fn the_url_of_the_database_is_never_shown() {
     let error = Rig::new("").set(name, "postgres://u:hunter2@/").load().unwrap_err();
     assert!(!error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{error}");
 }
+
+#[test]
+fn an_authority_is_asked_for_host_names_and_for_one_certificate() {
+    let asked = |list: &str| Rig::new(&format!("[acme]\ndomains = {list}\n")).load();
+    let config = asked(r#"["Tracker.example.org", "xn--bcher-kva.example"]"#).unwrap();
+    assert_eq!(config.acme.domains, ["tracker.example.org", "xn--bcher-kva.example"]);
+    for name in
+        ["localhost", "192.0.2.1", "*.example.org", "a..b", "-a.example", "a_b.example", "http://a.example"]
+    {
+        assert!(asked(&format!("[{name:?}]")).is_err(), "{name}");
+    }
+    for (key, value) in [("contacts", "[\"admin\"]"), ("directory_url", "\"http://ca.example\"")] {
+        assert!(Rig::new(&format!("[acme]\n{key} = {value}\n")).load().is_err(), "{key}");
+    }
+    let file = "[server]\nhttp = false\nwebtorrent = false\n[tls]\ncertificate_file = \"a\"\nkey_file = \"b\"\n\
+                [acme]\ndomains = [\"a.example\"]\n";
+    assert_eq!(
+        Rig::new(file).problems(),
+        [
+            "default: acme.challenge = \"http-01\": must be \"tls-alpn-01\" when server.http and server.webtorrent are \
+             false: there is no port for the other one",
+            "evenkeel.toml, line 8: acme.domains: must be empty when tls.certificate_file is a path: there is one \
+             certificate",
+        ]
+    );
+}

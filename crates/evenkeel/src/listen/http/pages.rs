@@ -20,6 +20,8 @@ pub(super) struct Page {
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
+/// Where an authority asks (RFC 8555).
+const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 
 /// What is at a path.
 pub(super) enum Found {
@@ -44,9 +46,16 @@ pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: boo
         b"/health" => Found::Page(page("text/plain", "ok\n".to_owned())),
         b"/" if shared.landing_page => Found::Page(page(HTML, landing(shared, source))),
         b"/stats.json" => Found::Statistics { as_json: true },
+        _ if path.starts_with(CHALLENGES) => challenge(shared, &path[CHALLENGES.len()..]),
         b"/stats" => Found::Statistics { as_json: wants_json },
         _ => Found::Nothing,
     }
+}
+
+/// What an authority asks for that shall certify our names.
+fn challenge(shared: &Shared, token: &[u8]) -> Found {
+    let text = shared.tls.as_ref().and_then(|tls| tls.shown.challenges.text(token));
+    text.map_or(Found::Nothing, |text| Found::Page(page("application/octet-stream", text)))
 }
 
 fn page(content_type: &'static str, body: String) -> Page {
