@@ -2,7 +2,7 @@
 # Passes all tests of evenkeel. Needs a Rust toolchain, a shell and, for what is installed on the way, root.
 #
 # What it installs: Debian packages of real BitTorrent clients and a tracker (aria2, transmission, opentracker,
-# iproute2), of nginx, of openssl, of Node.js, of Chromium, of PostgreSQL, of pebble and of valgrind, and, below target/, the Python bindings
+# iproute2), of nginx, of openssl, of Node.js, of Chromium with NSS's tools, of PostgreSQL, of pebble, of valgrind, and, below target/, the Python bindings
 # of libtorrent and the npm packages of WebTorrent. Where it may not install it names what is missing and fails; it
 # skips nothing.
 set -eu

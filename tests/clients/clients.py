@@ -19,7 +19,7 @@ class Client:
     """What a transfer may ask of a client. A client has one torrent in its lifetime."""
 
     label = ""
-    # The certificate that is trusted over https, in a file.
+    # The authority that is trusted over https, in a file.
     trusted = None
 
     def __init__(self, role, address, port, folder):

@@ -25,10 +25,13 @@ interval_secs = 60
 min_interval_secs = 10
 """
 
-# A certificate that is its own authority: whoever is told to trust it trusts nobody else.
+# A private authority, and the certificate that it gives the tracker: clients are told to trust the authority.
+MAKE = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30".split()
+AUTHORITY = [*MAKE, *"-subj /CN=authority -keyout authority.key -out authority.pem".split()]
 CERTIFICATE = [
-    *"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=tracker".split(),
-    "-addext",
+    *MAKE,
+    *"-subj /CN=tracker -CA authority.pem -CAkey authority.key -keyout key.pem -out certificate.pem".split(),
+    *"-addext basicConstraints=critical,CA:FALSE -addext".split(),
     "subjectAltName=" + ",".join(f"IP:{address}" for address in ADDRESSES.values()),
 ]
 
@@ -39,9 +42,9 @@ class Tracker:
     def __init__(self, program, folder, info_hash):
         self.info_hash = info_hash
         folder.mkdir()
-        self.certificate = folder / "certificate.pem"
-        files = ["-keyout", "key.pem", "-out", self.certificate.name]
-        subprocess.run([*CERTIFICATE, *files], cwd=folder, check=True, capture_output=True)
+        self.authority = folder / "authority.pem"
+        for command in (AUTHORITY, CERTIFICATE):
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
         config, state = folder / "evenkeel.toml", folder / "state"
         config.write_text(CONFIG)
         state.mkdir()

@@ -152,7 +152,7 @@ class Scene:
         path = client.folder / "transfer.torrent"
         announce = self.sides[client].announce
         torrent.write(path, announce)
-        client.trusted = self.tracker.certificate
+        client.trusted = self.tracker.authority
         client.start(path, announce)
 
     def evidence(self):

@@ -1,16 +1,18 @@
 // Part `browser`: the browser build of the package webtorrent in two Chromium browsers. One seeds data that it made,
-// the other knows a magnet link with our tracker alone and downloads the data over WebRTC.
+// the other knows a magnet link with our tracker alone and downloads the data over WebRTC. Once over ws, and once over wss
+// with the certificate of a private authority, which the browsers were told to trust.
 
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import { once } from 'node:events'
 
+import { Authority } from './authority.mjs'
 import { fileOf, importFile } from './packages.mjs'
 import { eventually, scrape } from './peers.mjs'
 import { urlOf } from './trackers.mjs'
 
-export const limitSecs = 60
+export const limitSecs = 120
 
 const SIZE = 700_000
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
@@ -19,18 +21,29 @@ const FILES = {
   '/webtorrent.min.js': ['text/javascript', fileOf('webtorrent/dist/webtorrent.min.js')]
 }
 
-export async function run ({ checks, startTracker, verbose }) {
-  const tracker = await startTracker()
+export async function run (options) {
+  await transfer(options, 'ws')
+  // The package's tracker speaks no TLS.
+  if (!options.isReference) await transfer(options, 'wss')
+}
+
+async function transfer ({ checks, startTracker, verbose }, dialect) {
+  const authority = dialect === 'wss' ? await Authority.make() : undefined
+  const tracker = await startTracker(authority)
   const site = await serveFiles()
   const log = []
-  const check = (name, body) => checks.run(name, body, () => [...log, tracker.program?.err].join('\n'))
+  const evidence = () => [...log, tracker.program?.err].join('\n')
+  const check = (name, body) => checks.run(`${dialect}: ${name}`, body, evidence)
   const see = message => verbose ? console.log(message) : log.push(message)
 
   const facts = {}
-  const seeder = await openBrowser(site, see)
-  const leecher = await openBrowser(site, see)
+  const seeder = await openBrowser(site, see, authority)
+  const leecher = await openBrowser(site, see, authority)
   try {
-    await check('a browser seeds', () => seeds(tracker, seeder, facts))
+    if (authority) {
+      await check('a browser that was told nothing is kept out', () => isKeptOut(tracker, site, see))
+    }
+    await check('a browser seeds', () => seeds(tracker, seeder, facts, dialect))
     await check('another one downloads it over WebRTC', () => downloads(leecher, facts))
     await check('the tracker counts both', () => counts(tracker, facts, 2))
     await check('neither browser has a complaint', () => complaints([seeder, leecher]))
@@ -45,8 +58,23 @@ export async function run ({ checks, startTracker, verbose }) {
   await tracker.close()
 }
 
-async function seeds (tracker, seeder, facts) {
-  const announce = urlOf(tracker, 'ws')
+/// Whoever does not trust the authority gets no connection: what the others get, they get by their trust.
+async function isKeptOut (tracker, site, see) {
+  const stranger = await openBrowser(site, see)
+  const opens = url => new Promise(resolve => {
+    const socket = new WebSocket(url)
+    socket.onopen = () => resolve(true)
+    socket.onerror = () => resolve(false)
+  })
+  try {
+    assert.equal(await stranger.page.evaluate(opens, urlOf(tracker, 'wss')), false)
+  } finally {
+    await stranger.browser.close()
+  }
+}
+
+async function seeds (tracker, seeder, facts, dialect) {
+  const announce = urlOf(tracker, dialect)
   const made = await seeder.page.evaluate(([size, url]) => window.seed(size, url), [SIZE, announce])
   assert.deepEqual(made.announce, [announce])
   Object.assign(facts, made)
@@ -78,10 +106,12 @@ async function ask (tracker, { infoHash }) {
   return (await scrape(tracker, 'udp', [infoHash]))[infoHash]
 }
 
-async function openBrowser (site, see) {
+/// A browser with the page; it trusts the authority, if there is one, beside those that it knows.
+async function openBrowser (site, see, authority) {
   const { chromium } = await importFile('playwright-core/index.mjs')
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
+    env: authority ? { ...process.env, HOME: authority.home } : process.env,
     args: [
       // Root may not run Chromium in its sandbox; the pages are our own.
       '--no-sandbox',

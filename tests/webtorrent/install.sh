@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what tests/webtorrent/run.mjs needs and says in one line each what it does.
 #
-# Debian packages (Node.js, npm, Chromium) need root; the npm packages, in the versions of package-lock.json, go below
+# Debian packages (Node.js, npm, Chromium, openssl, NSS's tools) need root; the npm packages, in the versions of package-lock.json, go below
 # target/, so that nothing of them reaches the system. No script of a package is run: all that is needed is in the
 # packages themselves. When all of it is there already this takes a fraction of a second.
 set -eu
@@ -18,6 +18,8 @@ need node nodejs
 need npm npm
 need "${CHROMIUM:-/usr/bin/chromium}" chromium
 need setpriv util-linux
+need openssl openssl
+need certutil libnss3-tools
 
 # shellcheck disable=SC2086
 sh "$root/scripts/install_debian.sh" $missing

@@ -8,7 +8,7 @@
 //
 //   client    the npm package's client over http, udp and ws: counts, peers, scrapes, a WebRTC connection
 //   mixed     one torrent over all three dialects
-//   browser   two browsers introduced by the tracker alone pass data to each other
+//   browser   two browsers introduced by the tracker alone pass data to each other, over ws and over wss
 //   suite     the npm package's own tests, with evenkeel in the place of its server
 //   probe-js  `evenkeel probe` judges the npm package's tracker
 //
@@ -18,7 +18,7 @@
 //
 // The files: run.mjs (command line, limits), one for each part, trackers.mjs (the program under test), peers.mjs (the
 // npm client with promises), suite-file.mjs, external-server.mjs, observer.mjs and expected.mjs (for the suite),
-// packages.mjs, processes.mjs and checks.mjs.
+// authority.mjs (a private one), packages.mjs, processes.mjs and checks.mjs.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { access, constants } from 'node:fs/promises'
@@ -78,7 +78,7 @@ async function readOptions () {
 
 async function runPart (name) {
   const checks = new Checks(name)
-  const startTracker = options.isReference ? startReference : () => startEvenkeel(options.evenkeel)
+  const startTracker = options.isReference ? startReference : authority => startEvenkeel(options.evenkeel, authority)
   let timer
   try {
     const part = await import(`./${name}.mjs`)

@@ -23,11 +23,12 @@ full_scrape_torrents_max = 100
 
 const open = new Set()
 
-/// Starts the program on ports that it takes itself, with a folder of its own.
-export async function startEvenkeel (path_) {
+/// Starts the program on ports that it takes itself, with a folder of its own; with an authority's certificate it speaks
+/// TLS, too.
+export async function startEvenkeel (path_, authority) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'evenkeel-webtorrent-'))
   const config = path.join(folder, 'evenkeel.toml')
-  await writeFile(config, CONFIG)
+  await writeFile(config, CONFIG + (authority ? await secured(authority, folder) : ''))
   // What the one who runs the tests has set for a tracker of their own is not for this one.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('EVENKEEL_')))
   const program = new Program(path_, ['serve', '--config', config, '--state-dir', path.join(folder, 'state')], env)
@@ -43,8 +44,16 @@ export async function startEvenkeel (path_) {
   }
   open.add(tracker)
   const [, port] = await program.line(/udp:\/\/127\.0\.0\.1:(\d+)\/announce/)
-  tracker.ports = { http: port, udp: port, ws: port }
+  // It stands before that line.
+  const wss = /https:\/\/127\.0\.0\.1:(\d+)\/announce/.exec(program.out)?.[1]
+  tracker.ports = { http: port, udp: port, ws: port, wss }
   return tracker
+}
+
+/// Settings for a certificate of an authority.
+async function secured (authority, folder) {
+  const { certificate, key } = await authority.issue(folder)
+  return `\n[tls]\ncertificate_file = "${certificate}"\nkey_file = "${key}"\nport = 0\n`
 }
 
 /// Starts the tracker of the npm package bittorrent-tracker in this process.
@@ -72,9 +81,9 @@ export async function closeAll () {
   for (const tracker of open) await tracker.close().catch(() => {})
 }
 
-/// The announce URL of a dialect: http, udp or ws, and http6 or ws6 over IPv6.
+/// The announce URL of a dialect: http, udp, ws or wss, and http6 or ws6 over IPv6.
 export function urlOf (tracker, dialect) {
   const name = dialect.replace('6', '')
   const host = dialect.endsWith('6') ? '[::1]' : '127.0.0.1'
-  return `${name}://${host}:${tracker.ports[name]}${name === 'ws' ? '' : '/announce'}`
+  return `${name}://${host}:${tracker.ports[name]}${name.startsWith('ws') ? '' : '/announce'}`
 }
