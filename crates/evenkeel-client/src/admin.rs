@@ -155,6 +155,25 @@ impl Admin {
         self.ask(Method::POST, &format!("users/{user}/passkey"), Some(&json!({}))).await
     }
 
+    /// Makes a torrent of a `.torrent` file; answers its row.
+    pub async fn upload(&self, file: Vec<u8>) -> Result<Value, Error> {
+        let body = ("application/x-bittorrent", file.into());
+        let answer = self.send(Method::POST, "torrents/file", body).await?;
+        serde_json::from_slice(&answer).map_err(|_| not_understood())
+    }
+
+    /// The `.torrent` file of a torrent; with somebody's passkey in its announce URL, or without any.
+    pub async fn download(&self, torrent: i64, passkey: Option<&str>) -> Result<Vec<u8>, Error> {
+        let path = format!("torrents/{torrent}/file");
+        match passkey {
+            None => self.send(Method::GET, &path, ("application/json", Bytes::new())).await,
+            Some(passkey) => {
+                let whose = json!({ "passkey": passkey }).to_string();
+                self.send(Method::POST, &path, ("application/json", whose.into())).await
+            }
+        }
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let answer = self.send(method, path, ("application/json", body)).await?;

@@ -10,7 +10,7 @@ use tracing::Level;
 use crate::ask::probe::ProbeArgs;
 use crate::ask::{AnnounceArgs, ScrapeArgs};
 use crate::config::LEVELS;
-use crate::desk::{DeskArgs, OfUsers, Rows};
+use crate::desk::{DeskArgs, OfTorrents, OfUsers, Rows};
 
 /// A BitTorrent tracker: HTTP and UDP on one swarm store.
 ///
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Manages users: who may use a private tracker.
     User(DeskArgs<OfUsers>),
     /// Manages torrents: what a tracker serves.
-    Torrent(DeskArgs<Rows>),
+    Torrent(DeskArgs<OfTorrents>),
     /// Manages announce keys: who may announce without an account.
     Key(DeskArgs<Rows>),
     /// Manages info hashes that are allowed or denied without being torrents of the catalogue.

@@ -1,6 +1,7 @@
 //! Commands that manage users, torrents, keys, lists, classes, settings and tokens of a running tracker, over its API.
 
 mod bulk;
+mod files;
 mod given;
 mod table;
 
@@ -58,7 +59,8 @@ pub(crate) enum Rows {
     },
     /// Makes a row of what it is called and of FIELD=VALUE, or many of a file.
     Add {
-        /// What it is called (for keys: what for, for lists and torrents: the info hash), then FIELD=VALUE.
+        /// What it is called (for keys: what for, for lists and torrents: the info hash), then FIELD=VALUE; or .torrent
+        /// files.
         #[arg(required_unless_present = "from")]
         given: Vec<String>,
         /// Rows as JSON, a list or one in each line; `-` is the standard input.
@@ -93,6 +95,24 @@ pub(crate) enum OfUsers {
     },
 }
 
+/// What can be done with torrents.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum OfTorrents {
+    #[command(flatten)]
+    Rows(Rows),
+    /// Writes the .torrent file of a torrent, with a user's announce URL in it.
+    Download {
+        /// Number of the torrent.
+        id: i64,
+        /// Of the user; without one the file has no announce URL.
+        #[arg(long, env = "EVENKEEL_PASSKEY", hide_env_values = true)]
+        passkey: Option<String>,
+        /// Where to write [default: ID.torrent]; a file that exists is left alone.
+        #[arg(long, short, value_name = "PATH")]
+        out: Option<PathBuf>,
+    },
+}
+
 /// A command about one kind of row.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DeskArgs<C: Subcommand> {
@@ -110,6 +130,19 @@ pub(crate) fn users(args: DeskArgs<OfUsers>) -> anyhow::Result<String> {
             let desk = Desk::new(Kind::User, args.how)?;
             let told = desk.run(desk.admin.replace_passkey(id))?;
             Ok(desk.one(&told))
+        }
+    }
+}
+
+/// Does something with torrents.
+pub(crate) fn torrents(args: DeskArgs<OfTorrents>) -> anyhow::Result<String> {
+    match args.what {
+        OfTorrents::Rows(Rows::Add { given, from: None }) if files::are_files(&given) => {
+            files::add(&Desk::new(Kind::Torrent, args.how)?, &given)
+        }
+        OfTorrents::Rows(what) => rows(Kind::Torrent, DeskArgs { how: args.how, what }),
+        OfTorrents::Download { id, passkey, out } => {
+            files::download(&Desk::new(Kind::Torrent, args.how)?, id, passkey.as_deref(), out)
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod store;
 mod sweeper;
 mod system;
 mod tls;
+mod torrent_file;
 
 /// How a command ended that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Config(ConfigCommand::Init { stdout: true, .. }) => print(&config::example()),
         Command::Config(ConfigCommand::Init { stdout: false, path }) => init(&path),
         Command::User(args) => print(&desk::users(args)?),
-        Command::Torrent(args) => print(&desk::rows(Kind::Torrent, args)?),
+        Command::Torrent(args) => print(&desk::torrents(args)?),
         Command::Key(args) => print(&desk::rows(Kind::Key, args)?),
         Command::List(args) => print(&desk::rows(Kind::Listed, args)?),
         Command::Class(args) => print(&desk::rows(Kind::Class, args)?),

@@ -215,7 +215,9 @@ impl Tracker {
     ) -> anyhow::Result<()> {
         let admin = admin.map(TcpListener::from_std).transpose()?.map(|listener| {
             let sources = Sources { node: Arc::clone(&self.node), http: Arc::clone(&self.http) };
-            let api = self.database.as_ref().map(|database| database.api.clone());
+            let urls = self.banner.announce_urls();
+            let url = urls.into_iter().next().map(|url| url.text);
+            let api = self.database.as_ref().map(|database| database.api.clone().announced_at(url));
             let served = (Arc::clone(&self.http), api);
             tokio::spawn(admin::serve(
                 listener,

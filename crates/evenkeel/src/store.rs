@@ -71,11 +71,15 @@ pub trait Store: Send {
     /// Changes control data, all edits or none; answers the ids of their rows. Called by the admin API.
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error>;
 
-    /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the five below.
+    /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the six below.
     fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error>;
 
-    /// The token with this hash. Called for every request of the admin API.
-    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error>;
+    /// The row of a kind that this is the secret of, by its hash: the present passkey of a user, an announce key, a token.
+    /// Called for every request of the admin API.
+    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error>;
+
+    /// The `.torrent` file that is kept of a torrent.
+    fn file(&mut self, torrent: TorrentId) -> Result<Option<Vec<u8>>, Error>;
 
     /// One user's sums over all torrents.
     fn totals(&mut self, user: UserId) -> Result<Totals, Error>;
@@ -117,7 +121,7 @@ pub enum Row {
     Listed(Listed),
     /// See [`Setting`].
     Setting(Setting),
-    /// See [`Token`]. Read by [`Store::page`] and [`Store::token`] alone: announces have no use for it.
+    /// See [`Token`]. Read by [`Store::page`] and [`Store::holder`] alone: announces have no use for it.
     Token(Token),
 }
 

@@ -21,6 +21,7 @@ use crate::store::{Hash32, Kind, Scope, Store};
 mod caller;
 mod describe;
 mod fields;
+mod files;
 mod page;
 mod problem;
 mod requests;
@@ -55,6 +56,8 @@ pub(crate) struct Api {
     place: Place,
     /// Of the first token, which is good for everything, whatever the database says.
     token: Hash32,
+    /// The announce URL of whoever has no secret, once it is known.
+    announce_url: Option<String>,
     /// Opened with the first request, and again after an error. One request at a time is answered.
     store: Arc<Mutex<Option<Box<dyn Store>>>>,
 }
@@ -65,7 +68,12 @@ type Answer = Result<(StatusCode, Value), Problem>;
 impl Api {
     /// The first token has this hash.
     pub(crate) fn new(place: Place, token: Hash32) -> Self {
-        Self { place, token, store: Arc::default() }
+        Self { place, token, announce_url: None, store: Arc::default() }
+    }
+
+    /// Torrents are announced at this URL, with a secret in it.
+    pub(crate) fn announced_at(self, url: Option<String>) -> Self {
+        Self { announce_url: url, ..self }
     }
 
     /// The routes, to be put below `/api/v1`.
@@ -83,6 +91,10 @@ impl Api {
                 Router::new().route(&format!("/{name}"), all).route(&format!("/{name}/{{id}}"), one);
             if kind == Kind::User {
                 of_kind = of_kind.route("/users/{id}/passkey", post(requests::rotate));
+            } else if kind == Kind::Torrent {
+                let file = get(files::download).post(files::personalise);
+                of_kind =
+                    of_kind.route("/torrents/file", post(files::upload)).route("/torrents/{id}/file", file);
             }
             let state = (self.clone(), Scope::All(kind));
             router =

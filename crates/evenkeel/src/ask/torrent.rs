@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use bendy::decoding::{Decoder, Object};
 use data_encoding::BASE32;
 use evenkeel_wire::InfoHash;
-use sha1::Digest;
+
+use crate::torrent_file;
 
 /// Longest `.torrent` file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -59,48 +59,21 @@ fn of_file(path: &Path) -> anyhow::Result<Vec<InfoHash>> {
     of_torrent(&std::fs::read(path)?)
 }
 
-/// Hashes the info dictionary as it stands in the file: what was decoded and written anew might differ.
+/// Hashes the info dictionary as it stands in the file: what was decoded and written anew might differ. What else is wrong
+/// with it is of no interest here.
 fn of_torrent(bytes: &[u8]) -> anyhow::Result<Vec<InfoHash>> {
-    let mut decoder = Decoder::new(bytes);
-    let Some(Object::Dict(mut root)) = decoder.next_object().map_err(broken)? else {
-        bail!("it is no bencoded dictionary")
-    };
-    while let Some((key, value)) = root.next_pair().map_err(broken)? {
-        if let (b"info", Object::Dict(info)) = (key, value) {
-            return hash_info(info.into_raw().map_err(broken)?);
-        }
-    }
-    bail!("it has no info dictionary")
-}
-
-fn hash_info(raw: &[u8]) -> anyhow::Result<Vec<InfoHash>> {
-    let (mut is_v1, mut is_v2) = (false, false);
-    let mut decoder = Decoder::new(raw);
-    let Some(Object::Dict(mut info)) = decoder.next_object().map_err(broken)? else {
-        bail!("its info dictionary cannot be read");
-    };
-    while let Some((key, value)) = info.next_pair().map_err(broken)? {
-        is_v1 |= key == b"pieces";
-        is_v2 |= key == b"meta version" && matches!(value, Object::Integer("2"));
-    }
-    let mut hashes = Vec::new();
-    if is_v1 {
-        hashes.push(InfoHash(sha1::Sha1::digest(raw).into()));
-    }
-    if is_v2 {
-        hashes.extend(sha2::Sha256::digest(raw).first_chunk().copied().map(InfoHash));
-    }
+    let raw = torrent_file::raw_info(bytes)?;
+    let (v1, v2) = torrent_file::info_hashes(&raw, torrent_file::versions(&raw)?);
+    let v2 = v2.and_then(|hash| hash.first_chunk().copied());
+    let hashes: Vec<InfoHash> = v1.into_iter().chain(v2).map(InfoHash).collect();
     ensure!(!hashes.is_empty(), "its info dictionary has neither pieces nor meta version 2");
     Ok(hashes)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` wants")]
-fn broken(error: bendy::decoding::Error) -> anyhow::Error {
-    anyhow::anyhow!("its bencode is broken: {error}")
-}
-
 #[cfg(test)]
 mod tests {
+    use sha1::Digest;
+
     use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789ABCDEF01234567";

@@ -13,7 +13,7 @@ use super::{Config, Flagged};
 const PLACES: [&str; 2] = ["./evenkeel.toml", "/etc/evenkeel/evenkeel.toml"];
 
 /// Variables that the command line reads itself.
-const OF_FLAGS: [&str; 4] = ["CONFIG", "STATE_DIR", "API", "TOKEN"];
+const OF_FLAGS: [&str; 5] = ["CONFIG", "STATE_DIR", "API", "TOKEN", "PASSKEY"];
 
 /// Everything that is needed to load the configuration, and to load it again at a reload.
 #[derive(Clone, Debug)]

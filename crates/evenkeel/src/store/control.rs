@@ -58,6 +58,17 @@ impl Kind {
         }
     }
 
+    /// How the row is found whose secret has a hash; of some kinds, none has one.
+    pub(super) fn by_secret(self) -> Option<String> {
+        let column = match self {
+            Self::User => "passkey_hash",
+            Self::Key => "key_hash",
+            Self::Token => "token_hash",
+            Self::Class | Self::Torrent | Self::Listed | Self::Setting => return None,
+        };
+        Some(format!("{} WHERE {column} = $1", self.table().select()))
+    }
+
     pub(super) fn read(self, row: &dyn Columns) -> Result<Row, Error> {
         let mut cells = Cells::new(row, self.table());
         let cells = &mut cells;

@@ -21,7 +21,9 @@ pub enum Edit {
     Setting(Setting),
     /// Puts a token.
     Token(Token),
-    /// Removes a row; with a user go his totals, books and sessions.
+    /// Keeps the `.torrent` file of a torrent; 0 is that of the edit before.
+    File(i64, Vec<u8>),
+    /// Removes a row; with a user go his totals, books and sessions, with a torrent its file.
     Remove(Kind, i64),
 }
 
@@ -33,8 +35,14 @@ pub(super) struct Sentence {
     pub(super) id: i64,
 }
 
+/// How a file is read.
+pub(super) const FILE: &str = "SELECT content FROM torrent_files WHERE torrent_id = $1";
+const PUT_FILE: &str = "INSERT INTO torrent_files (torrent_id, content) VALUES ($1, $2)
+     ON CONFLICT (torrent_id) DO UPDATE SET content = excluded.content";
+
 impl Edit {
-    pub(super) fn sentence(&self) -> Sentence {
+    /// `before` is the id of the row of the edit before.
+    pub(super) fn sentence(&self, before: Option<i64>) -> Sentence {
         let (kind, id, mut values) = match self {
             Self::User(row) => (Kind::User, row.id, row.values()),
             Self::Class(row) => (Kind::Class, row.id, row.values()),
@@ -43,6 +51,11 @@ impl Edit {
             Self::Listed(row) => (Kind::Listed, row.id, row.values()),
             Self::Setting(row) => (Kind::Setting, row.id, row.values()),
             Self::Token(row) => (Kind::Token, row.id, row.values()),
+            Self::File(torrent, content) => {
+                let id = if *torrent == 0 { before.unwrap_or(0) } else { *torrent };
+                let values = vec![id.into(), Value::Bytes(content.clone())];
+                return Sentence { text: PUT_FILE.to_owned(), values, id };
+            }
             Self::Remove(kind, id) => {
                 return Sentence { text: kind.table().delete(), values: vec![(*id).into()], id: *id };
             }

@@ -9,14 +9,13 @@ use tokio_postgres::{Client, GenericClient, IsolationLevel, Row as SqlRow, Trans
 
 use super::columns::{amount, stored};
 use super::control::{Hash32, Kind};
-use super::edit::Edit;
+use super::edit::{self, Edit};
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
     UserId,
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, POSTGRES, READ_VERSION, WRITE_VERSION};
-use super::token::{self, Token};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE, apply_within};
 
@@ -147,7 +146,7 @@ impl Store for Postgres {
     }
 
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error> {
-        self.connection.run(connection::LONG, async |client| edit(client, edits).await)
+        self.connection.run(connection::LONG, async |client| put_edits(client, edits).await)
     }
 
     fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error> {
@@ -158,10 +157,18 @@ impl Store for Postgres {
         })
     }
 
-    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error> {
+    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error> {
+        let Some(select) = kind.by_secret() else { return Ok(None) };
         self.connection.run(CALL, async |client| {
-            let row = client.query_opt(&token::by_hash(), &[&&hash.0[..]]).await?;
-            row.map(|row| token::read(&row)).transpose()
+            let row = client.query_opt(&select, &[&&secret.0[..]]).await?;
+            row.map(|row| kind.read(&row)).transpose()
+        })
+    }
+
+    fn file(&mut self, torrent: TorrentId) -> Result<Option<Vec<u8>>, Error> {
+        self.connection.run(CALL, async |client| {
+            let row = client.query_opt(edit::FILE, &[&torrent.0]).await?;
+            row.map(|row| Ok(row.try_get(0)?)).transpose()
         })
     }
 
@@ -311,12 +318,12 @@ async fn sequence_of(client: &impl GenericClient, node: NodeId) -> Result<u64, E
     row.map_or(Ok(0), |row| Ok(amount(row.try_get(0)?)))
 }
 
-async fn edit(client: &mut Client, edits: &[Edit]) -> Result<Vec<i64>, Error> {
+async fn put_edits(client: &mut Client, edits: &[Edit]) -> Result<Vec<i64>, Error> {
     let transaction = client.transaction().await?;
     let mut ids = Vec::with_capacity(edits.len());
     let mut prepared = std::collections::HashMap::new();
     for (at, edit) in edits.iter().enumerate() {
-        let sentence = edit.sentence();
+        let sentence = edit.sentence(ids.last().copied());
         let statement = match prepared.get(&sentence.text) {
             Some(statement) => statement,
             None => {

@@ -5,10 +5,16 @@ use super::Error;
 /// What brings a database from each version to the next, beginning with an empty one: version 0.
 pub(super) struct Migrations(pub(super) &'static [&'static str]);
 
-pub(super) const SQLITE: Migrations =
-    Migrations(&[include_str!("sqlite/0001_books.sql"), include_str!("sqlite/0002_tokens.sql")]);
-pub(super) const POSTGRES: Migrations =
-    Migrations(&[include_str!("postgres/0001_books.sql"), include_str!("postgres/0002_tokens.sql")]);
+pub(super) const SQLITE: Migrations = Migrations(&[
+    include_str!("sqlite/0001_books.sql"),
+    include_str!("sqlite/0002_tokens.sql"),
+    include_str!("sqlite/0003_torrent_files.sql"),
+]);
+pub(super) const POSTGRES: Migrations = Migrations(&[
+    include_str!("postgres/0001_books.sql"),
+    include_str!("postgres/0002_tokens.sql"),
+    include_str!("postgres/0003_torrent_files.sql"),
+]);
 
 /// Where the version is kept. Both databases understand this.
 pub(super) const MAKE_VERSION: &str =

@@ -11,14 +11,13 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, ToSql, Transaction,
 
 use super::columns::{Columns, Value, amount};
 use super::control::{Hash32, Kind};
-use super::edit::{Edit, field_of};
+use super::edit::{self, Edit, field_of};
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
     UserId,
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, READ_VERSION, SQLITE, WRITE_VERSION};
-use super::token::{self, Token};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE};
 
@@ -161,7 +160,7 @@ impl Store for Sqlite {
         let transaction = self.begin()?;
         let mut ids = Vec::with_capacity(edits.len());
         for (at, edit) in edits.iter().enumerate() {
-            let sentence = edit.sentence();
+            let sentence = edit.sentence(ids.last().copied());
             let mut statement = transaction.prepare_cached(&sentence.text)?;
             let values = rusqlite::params_from_iter(&sentence.values);
             let refused = |error| refusal(at, error);
@@ -189,10 +188,16 @@ impl Store for Sqlite {
         Ok(found)
     }
 
-    fn token(&mut self, hash: Hash32) -> Result<Option<Token>, Error> {
-        let mut statement = self.connection.prepare_cached(&token::by_hash())?;
-        let mut rows = statement.query([hash.0])?;
-        rows.next()?.map(|row| token::read(row)).transpose()
+    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error> {
+        let Some(select) = kind.by_secret() else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached(&select)?;
+        let mut rows = statement.query([secret.0])?;
+        rows.next()?.map(|row| kind.read(row)).transpose()
+    }
+
+    fn file(&mut self, torrent: TorrentId) -> Result<Option<Vec<u8>>, Error> {
+        let read = |row: &SqlRow<'_>| row.get(0);
+        Ok(self.connection.query_row(edit::FILE, [torrent.0], read).optional()?)
     }
 
     fn totals(&mut self, user: UserId) -> Result<Totals, Error> {

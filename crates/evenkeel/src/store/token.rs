@@ -1,6 +1,6 @@
 //! Tokens of the API: who may do what over the admin port.
 
-use super::columns::{Cells, Columns, Table, Value};
+use super::columns::{Cells, Table, Value};
 use super::control::Hash32;
 use super::{Error, Kind};
 
@@ -85,16 +85,6 @@ pub struct Token {
 
 pub(super) static TOKENS: Table =
     Table { name: "tokens", columns: &["name", "token_hash", "scopes", "expires_at", "created_at"] };
-
-/// How one is looked up.
-pub(super) fn by_hash() -> String {
-    format!("{} WHERE token_hash = $1", TOKENS.select())
-}
-
-/// Reads one that was looked up.
-pub(super) fn read(row: &dyn Columns) -> Result<Token, Error> {
-    Token::read(&mut Cells::new(row, &TOKENS))
-}
 
 impl Token {
     pub(super) fn read(cells: &mut Cells<'_>) -> Result<Self, Error> {

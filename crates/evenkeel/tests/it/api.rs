@@ -36,22 +36,31 @@ pub(crate) fn token_in(banner: &str) -> Option<String> {
 
 /// Sends a request; answers status and body.
 pub(crate) fn ask(program: &Program, token: &str, line: &str, body: &str) -> (u16, Value) {
+    let (status, answer) = send(program, token, line, (body.len(), body.as_bytes()));
+    (status, serde_json::from_slice(&answer).unwrap_or(Value::Null))
+}
+
+/// Sends a body, which may be shorter than what is said of it.
+pub(crate) fn send(program: &Program, token: &str, line: &str, body: (usize, &[u8])) -> (u16, Vec<u8>) {
     let mut stream = TcpStream::connect(program.admin).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (method, path) = line.split_once(' ').unwrap();
     let head = format!(
         "{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: {}\r\n\r\n",
-        body.len()
+        body.0
     );
     stream.write_all(head.as_bytes()).unwrap();
     // Whoever is refused at once need not take all of a large body.
-    stream.write_all(body.as_bytes()).ok();
+    stream.write_all(body.1).ok();
+    if body.1.len() < body.0 {
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    let split = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    (status, answer[split + 4..].to_vec())
 }
 
 pub(crate) fn announce(program: &Program, passkey: &str, info_hash: [u8; 20]) -> Option<String> {

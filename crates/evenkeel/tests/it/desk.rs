@@ -5,6 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::api::{announce, start};
+use crate::files::{V1, torrent};
 use crate::rig::{Program, command, wait_for};
 
 const HASH: &str = "0707070707070707070707070707070707070707";
@@ -150,4 +151,41 @@ fn the_tracker_of_this_machine_is_found_by_its_configuration() {
     command.env("EVENKEEL_ADMIN__ADDRESS", program.admin.to_string()).env("EVENKEEL_TOKEN", &token);
     let output = command.args(["user", "add", "ann"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn files_are_added_and_come_back_with_a_users_url() {
+    let (program, token) = start();
+    let passkey = json_of(&program, &token, &["user", "add", "ann"])["passkey"].as_str().unwrap().to_owned();
+    let path = |name: &str| program.folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("a.torrent"), torrent(V1)).unwrap();
+    std::fs::write(path("b.torrent"), torrent(&V1.replace("film", "song"))).unwrap();
+    let text = success(&program, &token, &["torrent", "add", &path("a.torrent"), &path("b.torrent")]);
+    assert!(text.contains(" 1  ") && text.contains("film") && text.contains("song"), "{text}");
+
+    success(
+        &program,
+        &token,
+        &["torrent", "download", "2", "--passkey", &passkey, "--out", &path("own.torrent")],
+    );
+    let own = std::fs::read_to_string(path("own.torrent")).unwrap();
+    assert!(own.contains(&format!("/{passkey}/announce")) && !own.contains("elsewhere"), "{own}");
+    success(&program, &token, &["torrent", "download", "1"]);
+    assert!(!std::fs::read_to_string(path("1.torrent")).unwrap().contains("announce"));
+
+    std::fs::write(path("c.torrent"), "no torrent").unwrap();
+    for (arguments, sentence) in [
+        (vec!["torrent", "add", "/nowhere.torrent"], "/nowhere.torrent is not taken: No such file"),
+        (vec!["torrent", "add", &path("c.torrent")], "torrent must be"),
+        (vec!["torrent", "add", &path("a.torrent")], "another row has this already: info_hash_v1"),
+        (vec!["torrent", "download", "1"], "cannot create 1.torrent"),
+        (
+            vec!["torrent", "download", "1", "--passkey", "x", "--out", "x"],
+            "passkey must be one that is known",
+        ),
+    ] {
+        let output = run(&program, &token, &arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && text.contains(sentence), "{arguments:?}: {text}");
+    }
 }

@@ -11,7 +11,7 @@
 //! * `pages`: `/`, `/stats`, `/health`, `/ready`, `/metrics`;
 //! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them; `openapi`:
 //!   what the API says of itself;
-//! * `desk`: the commands that manage them;
+//! * `files`: `.torrent` files that come in and go out; `desk`: the commands that manage them all;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -33,6 +33,7 @@ mod bencode;
 mod crash;
 mod desk;
 mod equilibrium;
+mod files;
 mod hostile;
 mod hostile_ws;
 mod http;

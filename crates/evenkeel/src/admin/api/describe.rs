@@ -16,6 +16,7 @@ use super::requests::{PAGE, PAGE_MAX, ROWS_MAX};
 use super::rows;
 use crate::store::Kind;
 
+mod besides;
 mod table;
 
 pub(crate) use table::{Field, Form, Part, fields_of};
@@ -41,7 +42,9 @@ pub(super) fn document() -> OpenApi {
         paths =
             paths.path(format!("/{path}"), all(path, kind)).path(format!("/{path}/{{id}}"), one(path, kind));
     }
-    paths = paths.path("/users/{id}/passkey", passkey());
+    for (path, item) in besides::paths() {
+        paths = paths.path(path, item);
+    }
     let info =
         InfoBuilder::new().title("evenkeel").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
     OpenApiBuilder::new()
@@ -83,9 +86,9 @@ fn describe(components: ComponentsBuilder, kind: Kind, name: &str) -> Components
     let given = || fields.iter().filter(|field| field.part != Part::Shown);
     let mut shown = object(&fields.iter().collect::<Vec<_>>(), |_| true);
     if kind == Kind::User {
-        shown = shown.property("totals", totals());
+        shown = shown.property("totals", besides::totals());
     } else if kind == Kind::Torrent {
-        shown = shown.property("stats", stats());
+        shown = shown.property("stats", besides::stats());
     }
     let new = object(&given().collect::<Vec<_>>(), |field| field.part == Part::Needed);
     let change = object(&given().collect::<Vec<_>>(), |_| false);
@@ -146,19 +149,6 @@ fn one(path: &str, kind: Kind) -> PathItem {
     let remove =
         operation(path, "Removes a row").parameter(id()).response("204", Response::new("It is gone."));
     item([(HttpMethod::Get, read), (HttpMethod::Patch, change), (HttpMethod::Delete, remove)])
-}
-
-/// `/users/{id}/passkey`
-fn passkey() -> PathItem {
-    let told = ObjectBuilder::new()
-        .property("passkey", text("The new one, shown this once."))
-        .required("passkey")
-        .property("previous_until", secs("Until when the old one is good, in seconds since 1970."))
-        .required("previous_until");
-    let rotate = operation("users", "Replaces the passkey of a user")
-        .parameter(id())
-        .response("200", answer("The new passkey.", &told.into()));
-    item([(HttpMethod::Post, rotate)])
 }
 
 fn operation(path: &str, summary: &str) -> OperationBuilder {
@@ -275,41 +265,6 @@ fn text(says: &str) -> ObjectBuilder {
 
 fn secs(says: &str) -> Schema {
     Form::Secs.schema(says)
-}
-
-fn amounts(object: ObjectBuilder, fields: &[(&str, &str)]) -> ObjectBuilder {
-    fields.iter().fold(object, |object, (name, says)| object.property(*name, Form::Bytes.schema(says)))
-}
-
-fn totals() -> ObjectBuilder {
-    let fields = [
-        ("uploaded", "Bytes."),
-        ("downloaded", "Bytes."),
-        ("credited", "Bytes of the uploads that count."),
-        ("charged", "Bytes of the downloads that count."),
-        ("seeded_secs", "Seconds, of each torrent."),
-        ("leeched_secs", "Seconds, of each torrent."),
-        ("snatches", "Torrents that were completed."),
-    ];
-    amounts(
-        ObjectBuilder::new().description(Some("Sums over all torrents; where one user is shown.")),
-        &fields,
-    )
-}
-
-fn stats() -> ObjectBuilder {
-    let fields = [
-        ("seeders", "Who has all of it."),
-        ("leechers", "Who lacks something."),
-        ("partial", "Who lacks something and wants no more."),
-        ("completed", "How many users have completed it."),
-        ("uploaded", "Bytes."),
-        ("downloaded", "Bytes."),
-    ];
-    let object = ObjectBuilder::new().schema_type(or_null(Type::Object));
-    let says = "As last written; where one torrent is shown. Null before the first announce.";
-    let seen = Form::Maybe(Box::new(Form::Secs)).schema("When there last was a seeder.");
-    amounts(object.description(Some(says)), &fields).property("seed_seen_at", seen)
 }
 
 fn problem() -> ObjectBuilder {

@@ -82,6 +82,24 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message, None)
     }
 
+    pub(super) fn no_file() -> Self {
+        let message = "this torrent was not uploaded as a file";
+        Self::new(StatusCode::NOT_FOUND, "no_file", message, None)
+    }
+
+    pub(super) fn no_announce_url() -> Self {
+        let message = "peers cannot reach this tracker: no address is open for them";
+        Self::new(StatusCode::CONFLICT, "no_announce_url", message, None)
+    }
+
+    /// The same, of a row that was alone.
+    pub(super) fn without_row(mut self) -> Self {
+        if let Some(fields) = self.body.as_object_mut() {
+            fields.remove("row");
+        }
+        self
+    }
+
     /// The same, of a row among several.
     pub(super) fn of_row(mut self, row: usize) -> Self {
         self.body["row"] = row.into();

@@ -164,15 +164,15 @@ pub(super) async fn rotate(State(api): State<Api>, id: Id) -> Response {
     .await
 }
 
-fn find(store: &mut dyn Store, kind: Kind, id: i64) -> Result<Row, Problem> {
+pub(super) fn find(store: &mut dyn Store, kind: Kind, id: i64) -> Result<Row, Problem> {
     let found = store.page(kind, id.saturating_sub(1), 1)?.pop();
     found.filter(|row| rows::id(row) == id).ok_or_else(Problem::missing)
 }
 
-fn given(id: Id) -> Result<i64, Problem> {
+pub(super) fn given(id: Id) -> Result<i64, Problem> {
     id.map(|Path(id)| id).map_err(|_| Problem::number("id"))
 }
 
-fn whole(body: Body) -> Result<Bytes, Problem> {
+pub(super) fn whole(body: Body) -> Result<Bytes, Problem> {
     body.map_err(|rejection| Problem::unreadable(rejection.into_response().status()))
 }

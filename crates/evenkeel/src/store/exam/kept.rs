@@ -7,6 +7,8 @@ sit! {
     edits_are_all_done_or_none_and_the_bad_one_is_named
     names_that_look_like_sql_are_names
     a_token_is_found_by_its_hash_alone
+    the_holder_of_a_secret_is_found
+    a_file_is_kept_with_its_torrent_and_goes_with_it
     a_schema_of_a_newer_program_is_refused
     a_store_that_is_opened_again_holds_what_it_held
 }
@@ -131,8 +133,8 @@ fn a_token_is_found_by_its_hash_alone(desk: &dyn Desk) {
     };
     let ids = store.edit(&[Edit::Token(token("a", 1)), Edit::Token(token("b", 2))]).unwrap();
     let first = Token { id: ids[0], ..token("a", 1) };
-    assert_eq!(store.token(Hash32([1; 32])).unwrap(), Some(first.clone()));
-    assert_eq!(store.token(Hash32([3; 32])).unwrap(), None);
+    assert_eq!(store.holder(Kind::Token, Hash32([1; 32])).unwrap(), Some(Row::Token(first.clone())));
+    assert_eq!(store.holder(Kind::Token, Hash32([3; 32])).unwrap(), None);
     assert_eq!(store.page(Kind::Token, 0, 1).unwrap(), [Row::Token(first)]);
     assert_eq!(load(&mut *store).1, [], "no copy of them is kept");
     let error = store.edit(&[Edit::Token(token("a", 3))]).unwrap_err();
@@ -141,14 +143,49 @@ fn a_token_is_found_by_its_hash_alone(desk: &dyn Desk) {
     let error = store.edit(&[Edit::Token(none)]).unwrap_err();
     assert!(matches!(&error, Error::OutOfRange { edit: 0, field } if field == "scopes"), "{error}");
     store.edit(&[Edit::Remove(Kind::Token, ids[0])]).unwrap();
-    assert_eq!(store.token(Hash32([1; 32])).unwrap(), None);
+    assert_eq!(store.holder(Kind::Token, Hash32([1; 32])).unwrap(), None);
+}
+
+fn the_holder_of_a_secret_is_found(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    let previous_passkey = Some(Hash32([9; 32]));
+    let ann = User { passkey: Hash32([1; 32]), previous_passkey, ..user("a") };
+    let key = AnnounceKey { id: 0, hash: Hash32([2; 32]), note: String::new(), created_at: 1, used_at: 2 };
+    let ids =
+        store.edit(&[Edit::User(ann.clone()), Edit::Key(key.clone()), Edit::Torrent(torrent(1))]).unwrap();
+    let found = [
+        (Kind::User, 1, Some(Row::User(User { id: ids[0], ..ann }))),
+        (Kind::User, 2, None),
+        (Kind::User, 9, None),
+        (Kind::Key, 2, Some(Row::Key(AnnounceKey { id: ids[1], ..key }))),
+        (Kind::Torrent, 1, None),
+    ];
+    for (kind, secret, holder) in found {
+        assert_eq!(store.holder(kind, Hash32([secret; 32])).unwrap(), holder, "{kind:?} {secret}");
+    }
+}
+
+fn a_file_is_kept_with_its_torrent_and_goes_with_it(desk: &dyn Desk) {
+    let mut store = desk.open().unwrap();
+    let file = |content: &[u8]| Edit::File(0, content.to_vec());
+    let ids = store.edit(&[Edit::Torrent(torrent(1)), file(b"one"), Edit::Torrent(torrent(2))]).unwrap();
+    let (first, second) = (TorrentId(ids[0]), TorrentId(ids[2]));
+    assert_eq!(store.file(first).unwrap().as_deref(), Some(&b"one"[..]));
+    assert_eq!(store.file(second).unwrap(), None);
+    store.edit(&[Edit::File(first.0, vec![0, 255])]).unwrap();
+    assert_eq!(store.file(first).unwrap().as_deref(), Some(&[0, 255][..]));
+    store.edit(&[Edit::Torrent(torrent(3)), file(b"x"), Edit::Torrent(torrent(2))]).unwrap_err();
+    let (_, rows) = load(&mut *store);
+    assert_eq!(rows.len(), 2, "all of it or nothing");
+    store.edit(&[Edit::Remove(Kind::Torrent, first.0)]).unwrap();
+    assert_eq!(store.file(first).unwrap(), None);
 }
 
 fn a_schema_of_a_newer_program_is_refused(desk: &dyn Desk) {
     drop(desk.open().unwrap());
     desk.write("INSERT INTO evenkeel_schema (version) VALUES (99)").unwrap();
     let error = desk.open().err().expect("it is newer than we are");
-    assert!(matches!(error, Error::NewerSchema { found: 99, known: 2 }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, known: 3 }), "{error}");
     assert!(!error.is_retryable());
 }
 

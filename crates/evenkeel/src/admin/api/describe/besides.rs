@@ -1,0 +1,103 @@
+//! What can be asked besides rows: sums, passkeys, files.
+
+use utoipa::openapi::path::{HttpMethod, PathItem};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Required, Response, ResponseBuilder, Schema};
+
+use super::super::rows::TORRENT_STATES;
+use super::{Form, answer, body, content, id, item, of, operation, or_null, query, secs, text};
+
+const FILE: &str = "application/x-bittorrent";
+
+/// Paths that only one kind has.
+pub(super) fn paths() -> [(&'static str, PathItem); 3] {
+    [("/users/{id}/passkey", passkey()), ("/torrents/file", upload()), ("/torrents/{id}/file", file())]
+}
+
+fn passkey() -> PathItem {
+    let told = ObjectBuilder::new()
+        .property("passkey", text("The new one, shown this once."))
+        .required("passkey")
+        .property("previous_until", secs("Until when the old one is good, in seconds since 1970."))
+        .required("previous_until");
+    let rotate = operation("users", "Replaces the passkey of a user")
+        .parameter(id())
+        .response("200", answer("The new passkey.", &told.into()));
+    item([(HttpMethod::Post, rotate)])
+}
+
+fn upload() -> PathItem {
+    let states = TORRENT_STATES.map(|(word, _)| word);
+    let state = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(states));
+    let upload = operation("torrents", "Makes a torrent of a .torrent file of version 1, 2 or both")
+        .parameter(query("state", state, "Whether it is served; approved, if nothing is said."))
+        .request_body(Some(
+            RequestBodyBuilder::new()
+                .required(Some(Required::True))
+                .content(FILE, content(&binary()))
+                .build(),
+        ))
+        .response("201", answer("The torrent, with what the file says of it.", &of("Torrent")));
+    item([(HttpMethod::Post, upload)])
+}
+
+fn file() -> PathItem {
+    let whose = ObjectBuilder::new()
+        .property("passkey", text("Of a user who may announce."))
+        .property("key", text("Or an announce key."));
+    let kept = operation("torrents", "Answers the .torrent file as it is kept: without an announce URL")
+        .parameter(id())
+        .response("200", a_file());
+    let own =
+        operation("torrents", "Answers the .torrent file with the announce URL of a user or an announce key")
+            .parameter(id())
+            .request_body(Some(body(&whose.into())))
+            .response("200", a_file());
+    item([(HttpMethod::Get, kept), (HttpMethod::Post, own)])
+}
+
+fn a_file() -> Response {
+    ResponseBuilder::new().description("The file.").content(FILE, content(&binary())).build()
+}
+
+fn binary() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).content_media_type(FILE).into()
+}
+
+fn amounts(object: ObjectBuilder, fields: &[(&str, &str)]) -> ObjectBuilder {
+    fields.iter().fold(object, |object, (name, says)| object.property(*name, Form::Bytes.schema(says)))
+}
+
+/// What a user moved.
+pub(super) fn totals() -> ObjectBuilder {
+    let fields = [
+        ("uploaded", "Bytes."),
+        ("downloaded", "Bytes."),
+        ("credited", "Bytes of the uploads that count."),
+        ("charged", "Bytes of the downloads that count."),
+        ("seeded_secs", "Seconds, of each torrent."),
+        ("leeched_secs", "Seconds, of each torrent."),
+        ("snatches", "Torrents that were completed."),
+    ];
+    amounts(
+        ObjectBuilder::new().description(Some("Sums over all torrents; where one user is shown.")),
+        &fields,
+    )
+}
+
+/// Who is in a swarm, and what was moved there.
+pub(super) fn stats() -> ObjectBuilder {
+    let fields = [
+        ("seeders", "Who has all of it."),
+        ("leechers", "Who lacks something."),
+        ("partial", "Who lacks something and wants no more."),
+        ("completed", "How many users have completed it."),
+        ("uploaded", "Bytes."),
+        ("downloaded", "Bytes."),
+    ];
+    let object = ObjectBuilder::new().schema_type(or_null(Type::Object));
+    let says = "As last written; where one torrent is shown. Null before the first announce.";
+    let seen = Form::Maybe(Box::new(Form::Secs)).schema("When there last was a seeder.");
+    amounts(object.description(Some(says)), &fields).property("seed_seen_at", seen)
+}
