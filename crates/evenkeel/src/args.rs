@@ -9,6 +9,7 @@ use tracing::Level;
 
 use crate::ask::probe::ProbeArgs;
 use crate::ask::{AnnounceArgs, ScrapeArgs};
+use crate::backup::{BackupArgs, RestoreArgs};
 use crate::config::LEVELS;
 use crate::desk::{DeskArgs, OfTorrents, OfUsers, Rows};
 
@@ -47,6 +48,10 @@ pub(crate) enum Command {
     Setting(DeskArgs<Rows>),
     /// Manages tokens: who may do what over the API.
     Token(DeskArgs<Rows>),
+    /// Copies the SQLite database into a file, while the tracker goes on.
+    Backup(BackupArgs),
+    /// Puts a backup in the place of the SQLite database; not while a tracker uses it.
+    Restore(RestoreArgs),
     /// Announces a peer to a tracker, prints the answer, and takes the peer out again.
     Announce(AnnounceArgs),
     /// Prints how many seeders, leechers and downloads a tracker knows of torrents.

@@ -35,7 +35,7 @@ impl fmt::Debug for Url {
 }
 
 /// Name of the file in the state directory.
-const FILE: &str = "evenkeel.sqlite";
+pub(crate) const FILE: &str = "evenkeel.sqlite";
 /// Bookings that wait for a server; see [`crate::journal`].
 const JOURNAL: &str = "journal";
 /// The hash of the API's token.

@@ -19,6 +19,7 @@ mod activation;
 mod admin;
 pub mod args;
 mod ask;
+mod backup;
 mod banner;
 mod books;
 mod census;
@@ -70,6 +71,8 @@ pub fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Class(args) => print(&desk::rows(Kind::Class, args)?),
         Command::Setting(args) => print(&desk::rows(Kind::Setting, args)?),
         Command::Token(args) => print(&desk::rows(Kind::Token, args)?),
+        Command::Backup(args) => print(&backup::backup(args)?),
+        Command::Restore(args) => print(&backup::restore(args)?),
         Command::Probe(args) => {
             let (text, verdict) = ask::probe::probe(&args)?;
             return print(&text).map(|()| verdict);

@@ -30,6 +30,7 @@ pub use flush::{
 };
 pub use postgres::{Address, Postgres};
 pub use sqlite::Sqlite;
+pub(crate) use sqlite::copy;
 pub use token::{Scope, Scopes, Token};
 
 /// Keeps users, torrents, keys, lists and settings (the *control data*), and the books.

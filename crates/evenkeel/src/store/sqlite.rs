@@ -21,6 +21,10 @@ use super::schema::{MAKE_VERSION, READ_VERSION, SQLITE, WRITE_VERSION};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE};
 
+mod copy;
+
+pub(crate) use copy::copy;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Sqlite {

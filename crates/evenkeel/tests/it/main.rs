@@ -12,6 +12,7 @@
 //! * `api`: users, torrents, keys and lists over the admin port; `tokens`: who may change them; `openapi`:
 //!   what the API says of itself;
 //! * `files`: `.torrent` files that come in and go out; `desk`: the commands that manage them all;
+//! * `backup`: the database as a file, and back;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -29,6 +30,7 @@ mod announce;
 mod api;
 mod ask;
 mod authority;
+mod backup;
 mod bencode;
 mod crash;
 mod desk;
