@@ -155,6 +155,13 @@ impl Admin {
         self.ask(Method::POST, &format!("users/{user}/passkey"), Some(&json!({}))).await
     }
 
+    /// The figures of a torrent for each hour or day, oldest first.
+    pub async fn history(&self, torrent: i64, by_hour: bool) -> Result<Vec<Value>, Error> {
+        let by = if by_hour { "hour" } else { "day" };
+        let mut told = self.ask(Method::GET, &format!("torrents/{torrent}/history?by={by}"), None).await?;
+        serde_json::from_value(told["rows"].take()).map_err(|_| not_understood())
+    }
+
     /// Makes a torrent of a `.torrent` file; answers its row.
     pub async fn upload(&self, file: Vec<u8>) -> Result<Value, Error> {
         let body = ("application/x-bittorrent", file.into());

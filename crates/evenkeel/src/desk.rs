@@ -100,6 +100,14 @@ pub(crate) enum OfUsers {
 pub(crate) enum OfTorrents {
     #[command(flatten)]
     Rows(Rows),
+    /// Prints the figures of a torrent for each day, or each hour of the last 30 days.
+    History {
+        /// Number of the torrent.
+        id: i64,
+        /// Hours instead of days.
+        #[arg(long)]
+        hours: bool,
+    },
     /// Writes the .torrent file of a torrent, with a user's announce URL in it.
     Download {
         /// Number of the torrent.
@@ -141,6 +149,11 @@ pub(crate) fn torrents(args: DeskArgs<OfTorrents>) -> anyhow::Result<String> {
             files::add(&Desk::new(Kind::Torrent, args.how)?, &given)
         }
         OfTorrents::Rows(what) => rows(Kind::Torrent, DeskArgs { how: args.how, what }),
+        OfTorrents::History { id, hours } => {
+            let desk = Desk::new(Kind::Torrent, args.how)?;
+            let rows = desk.run(desk.admin.history(id, hours))?;
+            Ok(desk.many(rows))
+        }
         OfTorrents::Download { id, passkey, out } => {
             files::download(&Desk::new(Kind::Torrent, args.how)?, id, passkey.as_deref(), out)
         }

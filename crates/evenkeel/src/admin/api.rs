@@ -93,8 +93,10 @@ impl Api {
                 of_kind = of_kind.route("/users/{id}/passkey", post(requests::rotate));
             } else if kind == Kind::Torrent {
                 let file = get(files::download).post(files::personalise);
-                of_kind =
-                    of_kind.route("/torrents/file", post(files::upload)).route("/torrents/{id}/file", file);
+                of_kind = of_kind
+                    .route("/torrents/file", post(files::upload))
+                    .route("/torrents/{id}/file", file)
+                    .route("/torrents/{id}/history", get(requests::history));
             }
             let state = (self.clone(), Scope::All(kind));
             router =

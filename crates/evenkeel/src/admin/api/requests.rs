@@ -11,7 +11,7 @@ use super::fields;
 use super::problem::Problem;
 use super::{Api, Fields, now_secs, rows};
 use crate::control::{self, Secret};
-use crate::store::{Edit, Kind, Row, Scopes, Store, TorrentId, UserId};
+use crate::store::{Edit, Kind, Row, Scopes, Span, Store, TorrentId, UserId};
 
 /// Rows of one request.
 pub(super) const ROWS_MAX: usize = 10_000;
@@ -63,6 +63,24 @@ pub(super) async fn read(State(api): State<Api>, kind: Kind, id: Id) -> Response
             _ => {}
         }
         Ok((StatusCode::OK, shown))
+    })
+    .await
+}
+
+/// A torrent's figures over time.
+pub(super) async fn history(State(api): State<Api>, id: Id, RawQuery(query): RawQuery) -> Response {
+    api.run(move |store| {
+        let span = match query.as_deref().unwrap_or_default() {
+            "" | "by=day" => Span::Days,
+            "by=hour" => Span::Hours,
+            query if query.starts_with("by=") => return Err(Problem::invalid("by", "hour or day")),
+            query => return Err(Problem::unknown_field(query.split('=').next().unwrap_or_default())),
+        };
+        let id = given(id)?;
+        find(store, Kind::Torrent, id)?;
+        let hours = store.history(TorrentId(id), span)?;
+        let rows: Vec<Value> = hours.iter().map(rows::show_hour).collect();
+        Ok((StatusCode::OK, json!({ "rows": rows })))
     })
     .await
 }

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::problem::Problem;
 use crate::control::Secret;
 use crate::store::{
-    AnnounceKey, Class, Edit, Hash32, Kind, List, Listed, Row, Scope, Scopes, Setting, Token, Torrent,
+    AnnounceKey, Class, Edit, Hash32, Hour, Kind, List, Listed, Row, Scope, Scopes, Setting, Token, Torrent,
     TorrentState, TorrentStats, Totals, User, UserState,
 };
 
@@ -220,6 +220,18 @@ pub(super) fn show_stats(stats: &TorrentStats) -> Value {
         "uploaded": stats.uploaded,
         "downloaded": stats.downloaded,
         "seed_seen_at": stats.seed_seen_at,
+    })
+}
+
+pub(super) fn show_hour(hour: &Hour) -> Value {
+    json!({
+        "from": hour.from_secs,
+        "seeders": hour.seeders,
+        "leechers": hour.leechers,
+        "partial": hour.partial,
+        "completed": hour.completed,
+        "uploaded": hour.uploaded,
+        "downloaded": hour.downloaded,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::Type;
+use utoipa::openapi::schema::{ArrayBuilder, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Required, Response, ResponseBuilder, Schema};
 
 use super::super::rows::TORRENT_STATES;
@@ -11,8 +11,13 @@ use super::{Form, answer, body, content, id, item, of, operation, or_null, query
 const FILE: &str = "application/x-bittorrent";
 
 /// Paths that only one kind has.
-pub(super) fn paths() -> [(&'static str, PathItem); 3] {
-    [("/users/{id}/passkey", passkey()), ("/torrents/file", upload()), ("/torrents/{id}/file", file())]
+pub(super) fn paths() -> [(&'static str, PathItem); 4] {
+    [
+        ("/users/{id}/passkey", passkey()),
+        ("/torrents/file", upload()),
+        ("/torrents/{id}/file", file()),
+        ("/torrents/{id}/history", history()),
+    ]
 }
 
 fn passkey() -> PathItem {
@@ -55,6 +60,26 @@ fn file() -> PathItem {
             .request_body(Some(body(&whose.into())))
             .response("200", a_file());
     item([(HttpMethod::Get, kept), (HttpMethod::Post, own)])
+}
+
+fn history() -> PathItem {
+    let fields = [
+        ("seeders", "Most at one time."),
+        ("leechers", "Most at one time."),
+        ("partial", "Most at one time."),
+        ("completed", "How many users have completed it then."),
+        ("uploaded", "Bytes."),
+        ("downloaded", "Bytes."),
+    ];
+    let from = secs("When the hour or day begins, in seconds since 1970.");
+    let hour = amounts(ObjectBuilder::new().property("from", from), &fields);
+    let told = ObjectBuilder::new().property("rows", ArrayBuilder::new().items(hour)).required("rows");
+    let by = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["day", "hour"]));
+    let show = operation("torrents", "Shows the figures of a torrent over time, oldest first, at most 1,000")
+        .parameter(id())
+        .parameter(query("by", by, "Days since it was first announced, or hours of the last 30 days."))
+        .response("200", answer("Hours or days in which it was announced.", &told.into()));
+    item([(HttpMethod::Get, show)])
 }
 
 fn a_file() -> Response {
