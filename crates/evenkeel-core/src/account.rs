@@ -47,6 +47,17 @@ pub struct Account {
     pub torrent: TorrentNumber,
     /// What of it counts, now.
     pub factors: Factors,
+    /// What the user may have at once.
+    pub allowance: Allowance,
+}
+
+/// What a user may have at once, where that is another number than for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Allowance {
+    /// Clients on one torrent, instead of [`crate::rules::CLIENTS_PER_USER_AND_TORRENT_MAX`].
+    pub clients_max: Option<u32>,
+    /// Addresses over all torrents, instead of [`crate::rules::ADDRESSES_PER_USER_MAX`].
+    pub addresses_max: Option<u32>,
 }
 
 /// Tells the clients of one user on one torrent apart: a hash of `key`, or of the peer id if there is none.

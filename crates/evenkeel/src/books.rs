@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use evenkeel_core::account::{
-    Account, Baseline, Booking, Factors, Held, Ledger, Run, SessionId, Terms, TorrentNumber, UserNumber,
+    Account, Allowance, Baseline, Booking, Factors, Held, Ledger, Run, SessionId, Terms, TorrentNumber,
+    UserNumber,
 };
 use evenkeel_core::{Rules, Time};
 use evenkeel_wire::Stats;
@@ -98,7 +99,9 @@ impl Books {
     pub(crate) fn account(control: &Control, admitted: &Admitted, wall_secs: i64) -> Option<Account> {
         let (member, item) = (admitted.member?, admitted.item?);
         let factors = Factors::of(&terms(control, &member, &item), wall_secs.unsigned_abs());
-        Some(Account { user: UserNumber(member.id), torrent: TorrentNumber(item.id), factors })
+        let (clients_max, addresses_max) = control.limits(&member);
+        let allowance = Allowance { clients_max, addresses_max };
+        Some(Account { user: UserNumber(member.id), torrent: TorrentNumber(item.id), factors, allowance })
     }
 
     /// The turn of a torrent's announces: held from before one is settled until it is booked, so that no older baseline

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use evenkeel_core::rules::{ADDRESSES_PER_USER_MAX, CLIENTS_PER_USER_AND_TORRENT_MAX, SESSIONS_MAX};
 use evenkeel_core::{Policy, Rules};
 use tracing::Level;
 
@@ -89,9 +88,9 @@ impl Config {
             peers_per_address_and_swarm_max: limits.peers_per_address_and_swarm_max,
             peers_per_address_max: limits.peers_per_address_max,
             limit_local_addresses: limits.limit_local_addresses,
-            clients_per_user_and_torrent_max: CLIENTS_PER_USER_AND_TORRENT_MAX.default,
-            addresses_per_user_max: ADDRESSES_PER_USER_MAX.default,
-            sessions_max: SESSIONS_MAX.default,
+            clients_per_user_and_torrent_max: limits.clients_per_user_and_torrent_max,
+            addresses_per_user_max: limits.addresses_per_user_max,
+            sessions_max: limits.sessions_max,
             swarms_max: limits.swarms_max,
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use evenkeel_core::{Reason, rules};
+use evenkeel_core::Reason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -125,7 +125,6 @@ fn kept(encoder: &mut DescriptorEncoder<'_>, books: &Books) -> Result<(), std::f
         encoder,
         &[
             ("sessions", "Clients of users on torrents that are remembered", ledger.sessions as u64),
-            ("sessions_limit", "How many are remembered at most", rules::SESSIONS_MAX.default.into()),
             ("session_bytes", "Memory that they take", ledger.session_bytes as u64),
             ("user_addresses", "Addresses of users that are remembered", ledger.addresses as u64),
             ("bookings_waiting", "Bookings that the database has not taken yet", journal.waiting),
@@ -212,6 +211,17 @@ impl Sources {
                     "limits.peers_per_address_max",
                     rules.peers_per_address_max.into(),
                 ),
+                (
+                    "clients_per_user_and_torrent_limit",
+                    "limits.clients_per_user_and_torrent_max",
+                    rules.clients_per_user_and_torrent_max.into(),
+                ),
+                (
+                    "addresses_per_user_limit",
+                    "limits.addresses_per_user_max",
+                    rules.addresses_per_user_max.into(),
+                ),
+                ("sessions_limit", "limits.sessions_max", rules.sessions_max.into()),
                 ("client_names_limit", "Names that are told apart", crate::client_table::USED_MAX.into()),
                 ("http_connections", "Open HTTP connections", self.http.connections.open().into()),
                 (

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::ops::Range;
 
-use evenkeel_core::account::{Account, Factors, TorrentNumber, UserNumber};
+use evenkeel_core::account::{Account, Allowance, Factors, TorrentNumber, UserNumber};
 use evenkeel_core::{Handout, SocketId};
 use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 use evenkeel_wire::udp::{self, Ask, Request};
@@ -81,6 +81,7 @@ fn known_keyed(size: u32) -> usize {
         user: UserNumber(number * size + at),
         torrent: TorrentNumber(number),
         factors: Factors::PLAIN,
+        allowance: Allowance::default(),
     };
     for number in 0..swarms {
         for at in 0..size {

@@ -52,8 +52,9 @@ impl Ledger {
 
     /// Notes that a user announces from an address; answers whether it may have that one, too.
     pub(crate) fn note_source(&self, claim: &Claim<'_>, now: Time, rules: &Rules) -> bool {
-        let user = claim.account.user;
-        lock(&self.sources[part(user.0)]).note(user, claim.source, now, rules)
+        let super::Account { user, allowance, .. } = claim.account;
+        let max = allowance.addresses_max.unwrap_or(rules.addresses_per_user_max);
+        lock(&self.sources[part(user.0)]).note((*user, max), claim.source, now, rules)
     }
 
     /// See [`Sessions::restore`].

@@ -137,8 +137,8 @@ impl Sessions {
         let stays_listed = session.is_listed && was_live;
         let clock = news.did.filter(|_| was_live).and_then(clock_of);
         let secs = group.run(&mut self.rows, own, clock, now);
-        let is_listed =
-            ask.event != Event::Stopped && (stays_listed || self.has_room((group, own), now, rules));
+        let is_listed = ask.event != Event::Stopped
+            && (stays_listed || self.has_room(claim.account, (group, own), now, rules));
         self.rows[own].is_listed = is_listed;
         let booking = self.book(claim.account, (group, own), secs, &news);
         // Whoever stops is not told that it is not listed.
@@ -162,7 +162,7 @@ impl Sessions {
         let completes = session.has_completed();
         let own = self.insert(session);
         group.push(own);
-        let is_listed = self.has_room((&group, own), now, rules);
+        let is_listed = self.has_room(claim.account, (&group, own), now, rules);
         self.rows[own].is_listed = is_listed;
         let news = News { moved: Counters::ZERO, completes, did: None };
         let booking = self.book(claim.account, (&group, own), [0; 2], &news);
@@ -170,10 +170,11 @@ impl Sessions {
     }
 
     /// Whether the user may have another client on the torrent. One on two addresses is one session.
-    fn has_room(&self, (group, own): (&Group, usize), now: Time, rules: &Rules) -> bool {
+    fn has_room(&self, account: &Account, (group, own): (&Group, usize), now: Time, rules: &Rules) -> bool {
+        let max = account.allowance.clients_max.unwrap_or(rules.clients_per_user_and_torrent_max);
         let others = group.positions().iter().filter(|at| **at != own).map(|at| &self.rows[*at]);
         let listed = others.filter(|other| other.is_listed && other.is_live(now, rules.peer_ttl_secs()));
-        listed.count() < rules.clients_per_user_and_torrent_max as usize
+        listed.count() < max as usize
     }
 
     fn book(

@@ -27,8 +27,14 @@ struct Row {
 }
 
 impl Sources {
-    /// Notes that a user announces from an address; answers whether that is one of as many as it may have at once.
-    pub(super) fn note(&mut self, user: UserNumber, from: &Endpoint, now: Time, rules: &Rules) -> bool {
+    /// Notes that a user announces from an address; answers whether that is one of as many as it may have at once: `max`.
+    pub(super) fn note(
+        &mut self,
+        (user, max): (UserNumber, u32),
+        from: &Endpoint,
+        now: Time,
+        rules: &Rules,
+    ) -> bool {
         let hashed = SipHasher13::new_with_keys(0, 2).hash(source(from));
         let row = Row { user, source: (hashed & 0xFFFF_FFFF) as u32, last: now };
         let (mut own, mut stale, mut fresh) = (None, None, 0);
@@ -47,7 +53,7 @@ impl Sources {
             false
         });
         let is_known = own.is_some_and(|at| !is_stale(&self.rows[at], now, rules));
-        let is_taken = is_known || fresh < rules.addresses_per_user_max && self.rows.len() < POSITIONS_MAX;
+        let is_taken = is_known || fresh < max && self.rows.len() < POSITIONS_MAX;
         match own.or(stale) {
             Some(at) if is_taken => self.rows[at] = row,
             None if is_taken => self.push(row),
@@ -123,9 +129,10 @@ mod tests {
 
     #[test]
     fn a_user_has_as_many_addresses_at_once_as_it_may_and_others_have_theirs() {
-        let rules = Rules { addresses_per_user_max: 2, ..Rules::default() };
+        let rules = Rules::default();
         let mut sources = Sources::default();
-        let mut note = |user, number, secs| sources.note(UserNumber(user), &from(number), Time(secs), &rules);
+        let mut note =
+            |user, number, secs| sources.note((UserNumber(user), 2), &from(number), Time(secs), &rules);
         assert!(note(1, 1, 0) && note(1, 2, 0));
         assert!(!note(1, 3, 0), "a third one");
         assert!(note(1, 1, 100) && note(2, 3, 100));
@@ -133,19 +140,19 @@ mod tests {
         assert!(note(1, 3, ttl_secs + 1), "the second one is not used any more");
         assert!(!note(1, 2, ttl_secs + 1));
         let port = Endpoint::V4([9, 9, 9, 1, 77, 77]);
-        assert!(sources.note(UserNumber(1), &port, Time(ttl_secs + 1), &rules), "ports do not matter");
+        assert!(sources.note((UserNumber(1), 2), &port, Time(ttl_secs + 1), &rules), "ports do not matter");
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_address_and_stale_ones_are_forgotten() {
-        let rules = Rules { addresses_per_user_max: 1, ..Rules::default() };
+        let rules = Rules::default();
         let mut sources = Sources::default();
         for host in 0..10 {
             let mut bytes = [8; 18];
             bytes[15] = host;
-            assert!(sources.note(UserNumber(1), &Endpoint::V6(bytes), Time(0), &rules));
+            assert!(sources.note((UserNumber(1), 1), &Endpoint::V6(bytes), Time(0), &rules));
         }
-        (2..1000).for_each(|user| assert!(sources.note(UserNumber(user), &from(1), Time(9), &rules)));
+        (2..1000).for_each(|user| assert!(sources.note((UserNumber(user), 1), &from(1), Time(9), &rules)));
         assert_eq!(sources.len(), 999);
         let later = Time(rules.peer_ttl_secs() + 9);
         while !sources.sweep(later, &rules, 10) {}

@@ -6,7 +6,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use evenkeel_core::account::{Account, BASELINE_SECS, Factors, Held, PARTS, TorrentNumber, UserNumber};
+use evenkeel_core::account::{
+    Account, Allowance, BASELINE_SECS, Factors, Held, PARTS, TorrentNumber, UserNumber,
+};
 use evenkeel_core::{Handout, Ids, SocketId};
 use evenkeel_wire::{Event, PeerId};
 
@@ -150,7 +152,7 @@ fn a_known_session_takes_no_memory() {
         for number in 0..1_000 {
             let factors = Factors::PLAIN;
             let (user, torrent) = (UserNumber(number), TorrentNumber(number % 7));
-            rig.account = Some(Account { user, torrent, factors });
+            rig.account = Some(Account { user, torrent, factors, allowance: Allowance::default() });
             rig.now.0 += 1;
             let taken = announce(&mut rig, &mut buffers, number, Families::V4, Event::Update);
             assert!(taken == 0 || round == 0, "user {number}");

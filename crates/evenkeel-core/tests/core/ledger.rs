@@ -13,7 +13,7 @@ mod model;
 use std::collections::BTreeMap;
 
 use evenkeel_core::account::{
-    Account, Baseline, Booking, Claim, Factors, Sessions, Settled, TorrentNumber, UserNumber,
+    Account, Allowance, Baseline, Booking, Claim, Factors, Sessions, Settled, TorrentNumber, UserNumber,
 };
 use evenkeel_core::{Rules, Time};
 use evenkeel_wire::{Announce, Endpoint};
@@ -86,8 +86,12 @@ impl Books {
 
     /// Books an announce.
     pub(crate) fn settle(&mut self, user: u32, torrent: u32, source: &Endpoint, ask: &Announce) -> Settled {
-        let account =
-            Account { user: UserNumber(user), torrent: TorrentNumber(torrent), factors: self.factors };
+        let account = Account {
+            user: UserNumber(user),
+            torrent: TorrentNumber(torrent),
+            factors: self.factors,
+            allowance: Allowance::default(),
+        };
         let claim = Claim { account: &account, source, ask };
         let settled = self.sessions.settle(&claim, self.now, &self.rules, self.is_full);
         let wall = self.wall();

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use evenkeel_core::account::{Account, Booking, Factors, TorrentNumber, UserNumber};
+use evenkeel_core::account::{Account, Allowance, Booking, Factors, TorrentNumber, UserNumber};
 use evenkeel_core::{PeerKey, SocketId, WebKey};
 use evenkeel_wire::{Endpoint, Event, Failure, InfoHash, Key};
 
@@ -152,6 +152,8 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
             "down" => ask.downloaded = value.parse().unwrap(),
             "user" => rig.account = Some(account(value.parse().unwrap(), torrent)),
             "hybrid" => rig.account = rig.account.map(|booked| Account { torrent: number(value), ..booked }),
+            "clients" => allow(rig, |allowance| allowance.clients_max = value.parse().ok()),
+            "addresses" => allow(rig, |allowance| allowance.addresses_max = value.parse().ok()),
             "want" => ask.numwant = Some(value.parse().unwrap()),
             "client" => client = value.parse().unwrap(),
             "dialect" => {
@@ -201,12 +203,18 @@ fn announce(rig: &mut Rig, torrent: &str, address: &str, options: &[&str]) -> St
     }
 }
 
+/// What the class of the user that was named says.
+fn allow(rig: &mut Rig, say: impl FnOnce(&mut Allowance)) {
+    say(&mut rig.account.as_mut().expect("a user is named before").allowance);
+}
+
 /// Downloads are free of charge in half.
 fn account(user: u32, torrent: &str) -> Account {
     Account {
         user: UserNumber(user),
         torrent: number(torrent),
         factors: Factors { up_percent: 100, down_percent: 50 },
+        allowance: Allowance::default(),
     }
 }
 

@@ -381,6 +381,14 @@ settings! {
         peers_per_address_max: u32 = bounded(rules::PEERS_PER_ADDRESS_MAX), at Reload;
         /// Whether the limits per address hold for private, loopback and other non-global addresses, too.
         limit_local_addresses: bool = Switch(false), at Reload;
+        /// Clients that one user may have on one torrent, unless the user's class says otherwise. One that announces over
+        /// IPv4 and IPv6 is one.
+        clients_per_user_and_torrent_max: u32 = bounded(rules::CLIENTS_PER_USER_AND_TORRENT_MAX), at Reload;
+        /// Addresses (IPv4 address, IPv6 /64) that one user may announce from at once, over all torrents, unless the user's
+        /// class says otherwise.
+        addresses_per_user_max: u32 = bounded(rules::ADDRESSES_PER_USER_MAX), at Reload;
+        /// Sessions of users that are remembered; above that, what a new one moves does not count.
+        sessions_max: u32 = bounded(rules::SESSIONS_MAX), at Reload;
         /// Swarms that the tracker may hold.
         swarms_max: u32 = bounded(rules::SWARMS_MAX), at Reload;
         /// Peers that the tracker may hold.

@@ -16,6 +16,10 @@ pub(crate) fn start() -> (Program, String) {
     with_token(start_with(PRIVATE))
 }
 
+fn start_more(config: &str) -> (Program, String) {
+    with_token(start_with(&format!("{PRIVATE}{config}")))
+}
+
 /// With users and torrents on a server, which goes when nobody holds it.
 pub(crate) fn start_on_postgres() -> (Program, String, Arc<Server>) {
     let (server, name) = shared();
@@ -163,6 +167,74 @@ fn a_list_is_taken_as_a_whole_or_refused_with_every_bad_row() {
         ask(&program, &token, "POST /torrents", &Value::Array(many).to_string()).1["code"],
         "too_many"
     );
+}
+
+fn a_torrent_has_a_history(program: &Program, token: &str) {
+    let (_, made) = ask(program, token, "POST /users", r#"{"name": "Ann"}"#);
+    let passkey = made["passkey"].as_str().unwrap();
+    let torrent = json!({ "info_hash_v1": "07".repeat(20), "name": "t" }).to_string();
+    ask(program, token, "POST /torrents", &torrent);
+    wait_for("the user", || announce(program, passkey, [7; 20]).is_none().then_some(()));
+    for (query, secs) in [("", 24 * 3600), ("?by=day", 24 * 3600), ("?by=hour", 3600)] {
+        let row = wait_for("the history", || {
+            let (status, history) = ask(program, token, &format!("GET /torrents/1/history{query}"), "");
+            assert_eq!(status, 200);
+            history["rows"].get(0).cloned()
+        });
+        assert_eq!(row["from"].as_i64().unwrap() % secs, 0);
+        assert_eq!((&row["leechers"], &row["uploaded"]), (&json!(1), &json!(0)));
+    }
+    for (path, status, field) in [
+        ("1/history?by=year", 400, json!("by")),
+        ("1/history?from=5", 400, json!("from")),
+        ("9/history", 404, Value::Null),
+    ] {
+        let (answered, refused) = ask(program, token, &format!("GET /torrents/{path}"), "");
+        assert_eq!((answered, &refused["field"]), (status, &field), "{path}");
+    }
+}
+
+#[test]
+fn a_torrent_has_a_history_in_sqlite() {
+    let (program, token) = start();
+    a_torrent_has_a_history(&program, &token);
+}
+
+#[test]
+fn a_torrent_has_a_history_in_postgresql() {
+    let (program, token, _server) = start_on_postgres();
+    a_torrent_has_a_history(&program, &token);
+}
+
+#[test]
+fn a_class_may_have_more_clients_or_fewer() {
+    let (program, token) = start_more("[limits]\nclients_per_user_and_torrent_max = 1\n");
+    for class in [r#"{"name": "two", "clients_per_torrent_max": 2}"#, r#"{"name": "any"}"#] {
+        assert_eq!(ask(&program, &token, "POST /classes", class).0, 201);
+    }
+    let torrent = json!({ "info_hash_v1": "07".repeat(20), "name": "t" }).to_string();
+    ask(&program, &token, "POST /torrents", &torrent);
+    let mut port = 1001;
+    for (user, most) in
+        [(r#"{"name": "a"}"#, 1), (r#"{"name": "b", "class": 1}"#, 2), (r#"{"name": "c", "class": 2}"#, 1)]
+    {
+        let (_, made) = ask(&program, &token, "POST /users", user);
+        let passkey = made["passkey"].as_str().unwrap();
+        wait_for("the user", || {
+            announce(&program, passkey, [8; 20]).filter(|text| text.contains("not registered"))
+        });
+        let warned = (0..3).filter(|key| {
+            port += 1;
+            let ask = Ask { key: 100 + key, ..Ask::leecher([7; 20], port) };
+            let target = format!("/{passkey}/announce?{}", ask.query());
+            let answer = Bencode::read(&program.get(&target).1);
+            assert_eq!(answer.bytes("failure reason"), None);
+            let warning = answer.bytes("warning message");
+            warning
+                .is_some_and(|text| text.starts_with(b"you have as many clients on this torrent as you may"))
+        });
+        assert_eq!(3 - warned.count(), most, "{user}");
+    }
 }
 
 #[test]
