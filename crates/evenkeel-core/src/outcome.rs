@@ -106,7 +106,7 @@ impl Reason {
     /// Position among all, for an array of counters.
     pub fn index(self) -> usize {
         match self {
-            Self::Failed(failure) => PLAIN.len() + failure as usize,
+            Self::Failed(failure) => PLAIN.len() + failure.place(),
             Self::Head(error) => PLAIN.len() + Failure::ALL.len() + error as usize,
             Self::Announced => 0,
             Self::AnnouncedAfterEviction => 1,
@@ -172,7 +172,7 @@ impl Reason {
                 Failure::LeechDisabled => "failed_leech_disabled",
                 Failure::Unlisted => "failed_unlisted",
                 Failure::Pending => "failed_pending",
-                Failure::Deleted => "failed_deleted",
+                Failure::Deleted | Failure::DeletedFor(_) => "failed_deleted",
                 Failure::Denied => "failed_denied",
                 Failure::UdpScrape => "failed_udp_scrape",
                 Failure::Internal => "failed_internal",

@@ -58,6 +58,8 @@ pub enum Failure {
     Pending,
     /// A torrent that was deleted.
     Deleted,
+    /// The same, with the reason that the operator gave; counted with it.
+    DeletedFor(Told),
     /// A torrent that is never served.
     Denied,
     /// A scrape over UDP, which cannot carry a passkey.
@@ -67,7 +69,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Every failure, for the documentation and for the counters.
+    /// Every failure, for the documentation and for the counters. [`Failure::DeletedFor`] is counted as the one without.
     pub const ALL: [Self; 29] = [
         Self::InfoHash,
         Self::PeerId,
@@ -100,7 +102,13 @@ impl Failure {
         Self::Internal,
     ];
 
-    /// The text that the peer's user may read; ASCII, at most 100 bytes.
+    /// Position among all, for an array of counters.
+    pub fn place(self) -> usize {
+        let plain = if let Self::DeletedFor(_) = self { Self::Deleted } else { self };
+        Self::ALL.iter().position(|failure| *failure == plain).unwrap_or(0)
+    }
+
+    /// The text that the peer's user may read; ASCII, at most 100 bytes, or what a [`Told`] may be.
     pub fn text(self) -> &'static str {
         match self {
             Self::InfoHash => "info_hash must be given once and be exactly 20 bytes",
@@ -131,6 +139,7 @@ impl Failure {
             Self::Unlisted => "this torrent is not registered with this tracker",
             Self::Pending => "this torrent is not approved yet",
             Self::Deleted => "this torrent was deleted",
+            Self::DeletedFor(Told(text)) => text,
             Self::Denied => "this torrent is not served by this tracker",
             Self::UdpScrape => "a scrape over UDP cannot carry a passkey: scrape over HTTP",
             Self::Internal => "the tracker failed to handle this request; please try again",
@@ -147,6 +156,35 @@ impl Failure {
             _ => Retry::Never,
         }
     }
+}
+
+/// A text of the operator's that a peer is told: such that it can stand in an answer of every dialect as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Told(&'static str);
+
+impl Told {
+    /// Bytes of what an operator may say.
+    pub const REASON_BYTES_MAX: usize = 100;
+
+    /// `None` for a text that is longer than a reason behind ours, or holds what is not [plain](Self::plain).
+    pub fn new(text: &'static str) -> Option<Self> {
+        let max = Self::REASON_BYTES_MAX + Failure::Deleted.text().len() + 2;
+        (text.len() <= max && text.bytes().all(is_plain)).then_some(Self(text))
+    }
+
+    /// The beginning of a reason, with stand-ins for what JSON would have to escape and what is no ASCII.
+    pub fn plain(reason: &str) -> String {
+        let plain = reason.chars().map(|letter| match letter {
+            '"' => '\'',
+            letter if letter.is_ascii() && is_plain(letter as u8) => letter,
+            _ => '?',
+        });
+        plain.take(Self::REASON_BYTES_MAX).collect()
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 impl fmt::Display for Failure {
@@ -222,11 +260,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_an_operator_says_is_told_as_far_as_it_is_plain() {
+        let told = Told::new("this torrent was deleted: a duplicate").unwrap();
+        let failure = Failure::DeletedFor(told);
+        assert_eq!(failure.text(), "this torrent was deleted: a duplicate");
+        assert_eq!((failure.place(), failure.retry()), (Failure::Deleted.place(), Retry::Never));
+        for text in ["a\"b", "a\\b", "a\nb", "a\0b", "\u{e9}", "\u{7f}"] {
+            assert_eq!(Told::new(text), None, "{text:?}");
+            assert!(Told::plain(text).bytes().all(is_plain), "{text:?}");
+        }
+        assert_eq!(Told::plain(&"x".repeat(101)).len(), 100);
+    }
+
+    #[test]
     fn every_text_is_short_ascii_and_its_own() {
         for (position, failure) in Failure::ALL.into_iter().enumerate() {
             let text = failure.text();
             assert!(text.is_ascii() && !text.is_empty() && text.len() <= 100, "{text}");
             assert!(Failure::ALL[position + 1..].iter().all(|other| other.text() != text), "{text}");
+            assert_eq!(failure.place(), position, "{text}");
         }
     }
 }

@@ -23,6 +23,6 @@ pub mod ws;
 
 pub use announce::{Announce, Event, Key, Reply};
 pub use compact::Endpoint;
-pub use failure::{Failure, Retry, Warning};
+pub use failure::{Failure, Retry, Told, Warning};
 pub use ids::{InfoHash, NotAnInfoHash, OfferId, PeerId};
 pub use scrape::{Scrape, Stats};

@@ -203,7 +203,7 @@ impl Access {
         match (list, item.map(|item| item.state)) {
             (Some(List::Denied), _) => Err(Failure::Denied),
             (_, Some(TorrentState::Pending)) => Err(Failure::Pending),
-            (_, Some(TorrentState::Deleted)) => Err(Failure::Deleted),
+            (_, Some(TorrentState::Deleted)) => Err(item.map_or(Failure::Deleted, |item| item.why.failure())),
             (_, Some(TorrentState::Approved)) | (Some(List::Allowed), None) => Ok(item),
             (None, None) if self.axes.torrents == Torrents::AllButDenied => Ok(item),
             (None, None) => Err(Failure::Unlisted),

@@ -14,12 +14,14 @@ use crate::store::{self, Class, Hash32, Kind, List, Mark, Reader, Row, Store, To
 
 mod follower;
 mod parts;
+mod reasons;
 mod secret;
 #[cfg(test)]
 mod tests;
 
 pub use follower::Follower;
 use parts::{Filling, Parts};
+use reasons::Why;
 pub(crate) use secret::hash;
 pub use secret::{OVERLAP_SECS, Secret, rotate};
 
@@ -53,6 +55,8 @@ pub struct Item {
     pub freeleech_until: i64,
     /// Bytes, 0 if not known.
     pub size_bytes: u64,
+    /// Why it was deleted, if it was.
+    pub(crate) why: Why,
 }
 
 /// Whom a secret belongs to.
@@ -275,6 +279,7 @@ impl Item {
             download_percent: percent(row.download_percent),
             freeleech_until: row.freeleech_until,
             size_bytes: row.size_bytes.unwrap_or(0),
+            why: if row.state == TorrentState::Deleted { Why::keep(&row.reason) } else { Why::default() },
         }
     }
 }

@@ -165,13 +165,27 @@ fn what_a_site_writes_holds(rig: &Rig) {
         ("UPDATE users SET state = 3", Some("your account is banned")),
         ("UPDATE users SET state = 0", None),
         ("UPDATE torrents SET state = 1", Some("this torrent is not approved yet")),
-        ("UPDATE torrents SET state = 2, reason = 'Dupe'", Some("this torrent was deleted")),
+        ("UPDATE torrents SET state = 2, reason = 'Dupe'", Some("this torrent was deleted: Dupe")),
+        ("UPDATE torrents SET reason = ''", Some("this torrent was deleted")),
         ("DELETE FROM torrents", Some("this torrent is not registered with this tracker")),
         ("DELETE FROM users", Some(UNKNOWN)),
     ] {
         rig.write(sql);
         rig.wait_for_text(text);
     }
+}
+
+#[test]
+fn why_a_torrent_was_deleted_is_told_over_every_dialect() {
+    let rig = sqlite("preset = \"private\"");
+    rig.populate();
+    rig.write("UPDATE torrents SET state = 2, reason = 'say \"no\" to ünï'");
+    let text = "this torrent was deleted: say 'no' to ?n?";
+    rig.wait_for_text(Some(text));
+    let path = format!("/{PASSKEY}/announce");
+    assert_eq!(rig.announce_udp(&path), (3, text.as_bytes().to_vec()));
+    assert_eq!(rig.announce_ws(&path)["failure reason"], text);
+    assert!(rig.program.metric("evenkeel_requests_total{dialect=\"udp\",reason=\"failed_deleted\"}") >= 1.0);
 }
 
 #[test]

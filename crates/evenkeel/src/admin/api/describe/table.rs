@@ -99,7 +99,11 @@ pub(crate) fn fields_of(kind: Kind) -> Vec<Field> {
             needed("name", NAME, "Of one class only."),
             given("upload_percent", Form::Percent, UPLOAD),
             given("download_percent", Form::Percent, DOWNLOAD),
-            given("clients_per_torrent_max", maybe(Form::Count), "Clients of a user on one torrent; 16 are told apart."),
+            given(
+                "clients_per_torrent_max",
+                maybe(Form::Count),
+                "Clients of a user on one torrent; 16 are told apart.",
+            ),
             given("addresses_max", maybe(Form::Count), "Addresses that a user may announce from."),
         ],
         Kind::Torrent => vec![
