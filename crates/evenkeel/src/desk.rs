@@ -57,10 +57,10 @@ pub(crate) enum Rows {
         /// Number of the row.
         id: i64,
     },
-    /// Makes a row of what it is called and of FIELD=VALUE, or many of a file.
+    /// Makes rows of what they are called and of FIELD=VALUE, or of a file.
     Add {
-        /// What it is called (for keys: what for, for lists and torrents: the info hash), then FIELD=VALUE; or .torrent
-        /// files.
+        /// What each is called (for keys: what for, for lists and torrents: the info hash), then FIELD=VALUE that all of
+        /// them have; or .torrent files.
         #[arg(required_unless_present = "from")]
         given: Vec<String>,
         /// Rows as JSON, a list or one in each line; `-` is the standard input.
@@ -170,9 +170,11 @@ pub(crate) fn rows(kind: Kind, args: DeskArgs<Rows>) -> anyhow::Result<String> {
             Ok(desk.one(&row))
         }
         Rows::Add { given, from: None } => {
-            let row = given::new_row(kind, &given)?;
-            let told = desk.run(desk.admin.make(desk.path, &row))?;
-            Ok(desk.one(&told))
+            let rows = given::new_rows(kind, &given)?;
+            match desk.run(desk.admin.make(desk.path, &rows))? {
+                Value::Array(told) => Ok(desk.many(told)),
+                told => Ok(desk.one(&told)),
+            }
         }
         Rows::Add { from: Some(path), .. } => desk.add_all(&bulk::read(&path)?),
         Rows::Set { id, given } => {

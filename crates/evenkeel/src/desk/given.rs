@@ -2,29 +2,37 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Map, Value};
 
 use crate::admin::{Field, Form, Part, fields_of};
 use crate::store::Kind;
 
-/// A row of what it is called, and of FIELD=VALUE.
-pub(super) fn new_row(kind: Kind, given: &[String]) -> anyhow::Result<Value> {
-    let Some((first, rest)) = given.split_first() else { bail!("nothing is given") };
-    if split(kind, first).is_some() {
-        return fields(kind, given);
-    }
-    let field = match kind {
-        Kind::Torrent if first.len() == 64 => "info_hash_v2",
-        Kind::Torrent => "info_hash_v1",
-        Kind::Listed => "info_hash",
-        Kind::Key => "note",
-        Kind::User | Kind::Class | Kind::Setting | Kind::Token => "name",
+/// Rows of what they are called, and of FIELD=VALUE that all of them have: an object, or a list of several.
+pub(super) fn new_rows(kind: Kind, given: &[String]) -> anyhow::Result<Value> {
+    // Only the first may look like a field: further ones are rather fields with a slip of the pen.
+    let is_name = |at: usize, word: &String| split(kind, word).is_none() && (at == 0 || !word.contains('='));
+    let names = given.iter().enumerate().take_while(|(at, word)| is_name(*at, word));
+    let names: Vec<&String> = names.map(|(_, word)| word).collect();
+    let fields = read(kind, &given[names.len()..])?;
+    let named = |name: &&String| {
+        let field = match kind {
+            Kind::Torrent if name.len() == 64 => "info_hash_v2",
+            Kind::Torrent => "info_hash_v1",
+            Kind::Listed => "info_hash",
+            Kind::Key => "note",
+            Kind::User | Kind::Class | Kind::Setting | Kind::Token => "name",
+        };
+        let mut row = fields.clone();
+        let twice = row.insert(field.to_owned(), name.as_str().into());
+        ensure!(twice.is_none(), "{field} is given twice");
+        Ok(Value::Object(row))
     };
-    let mut row = read(kind, rest)?;
-    let twice = row.insert(field.to_owned(), first.as_str().into());
-    ensure!(twice.is_none(), "{field} is given twice");
-    Ok(Value::Object(row))
+    match &names[..] {
+        [] => Ok(Value::Object(fields)),
+        [name] => named(name),
+        names => names.iter().map(named).collect(),
+    }
 }
 
 /// Fields of FIELD=VALUE.
@@ -90,7 +98,7 @@ mod tests {
     use super::*;
 
     fn row(kind: Kind, given: &[&str]) -> anyhow::Result<Value> {
-        new_row(kind, &given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        new_rows(kind, &given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -104,6 +112,11 @@ mod tests {
                 Kind::User,
                 vec!["ann", "class=2", "state=banned"],
                 json!({ "name": "ann", "class": 2, "state": "banned" }),
+            ),
+            (
+                Kind::User,
+                vec!["ann", "bob", "class=2"],
+                json!([{ "name": "ann", "class": 2 }, { "name": "bob", "class": 2 }]),
             ),
             (Kind::User, vec!["null", "class=null"], json!({ "name": "null", "class": null })),
             (

@@ -20,6 +20,7 @@
 //! * `pressure`: more connections than there is room for;
 //! * `proxies`: whose word is taken for where a request comes from;
 //! * `tls`: https and wss, with `authority` for certificates and who trusts them;
+//! * `readme`: what the README tells a newcomer to type;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
 //! * `tidy`: house rules that no lint can check.
 
@@ -50,6 +51,7 @@ mod postgres;
 mod pressure;
 mod private;
 mod proxies;
+mod readme;
 mod rig;
 mod scrape;
 mod snapshots;
