@@ -13,6 +13,7 @@
 //!   what the API says of itself;
 //! * `files`: `.torrent` files that come in and go out; `desk`: the commands that manage them all;
 //! * `backup`: the database as a file, and back;
+//! * `canary`: secrets are nowhere in what the program writes;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
 //! * `lifecycle`: starting, failing to start, reloading, stopping;
@@ -33,6 +34,7 @@ mod ask;
 mod authority;
 mod backup;
 mod bencode;
+mod canary;
 mod crash;
 mod desk;
 mod equilibrium;
