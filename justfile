@@ -55,6 +55,10 @@ prove-ws-churn minutes="60":
 prove-ledger sequences="1000000":
     EVENKEEL_SEQUENCES={{sequences}} cargo test --release -p evenkeel-core --test core ledger
 
+# Hostile clients beside good ones, over HTTP and WebTorrent, so many seconds each: five minutes by default.
+prove-hostile seconds="120":
+    scripts/prove_hostile.sh {{seconds}}
+
 # What the policies do to simulated communities, for docs/proofs/equilibrium.md: some minutes.
 prove-equilibrium *arguments:
     scripts/prove_equilibrium.sh {{arguments}}

@@ -5,6 +5,7 @@
 //! * `tally`: what is counted, and when it counts;
 //! * `run`: clock, phases and counts that every protocol shares;
 //! * `udp`, `packets`: load over UDP, hostile packets included;
+//! * `crowd`: hostile clients beside a load over TCP;
 //! * `http`, `message`: load over HTTP;
 //! * `ws`: load over WebSockets, offers and answers included;
 //! * `process`: what a process used, by the kernel's count;
@@ -19,6 +20,7 @@ use crate::population::{Population, Shape, share};
 use crate::sources::Sources;
 use crate::system;
 
+mod crowd;
 mod flight;
 mod http;
 mod message;
@@ -30,6 +32,9 @@ mod run;
 mod tally;
 mod udp;
 mod ws;
+
+/// Files that are open beside the connections, generously.
+const OTHER_FILES: u64 = 64;
 
 /// What is loaded, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -81,7 +86,8 @@ pub(crate) struct Options {
     /// Seconds after which a request is lost.
     #[arg(long, default_value_t = 2.0)]
     timeout: f64,
-    /// UDP: share of the packets that are garbage, cut, or carry a wrong connection id or somebody else's.
+    /// UDP: share of the packets that are garbage, cut, or carry a wrong connection id or somebody else's. HTTP and
+    /// WebSocket: share of the connections that drip, pour without end, send garbage or broken frames, or never read.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     hostile: f64,
     /// UDP: hand packets to the kernel one by one, not in segments.
@@ -135,8 +141,8 @@ impl Protocol {
 /// Loads and prints.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     check(options)?;
-    if options.protocol == Protocol::Ws {
-        ws::check(options)?;
+    if options.protocol != Protocol::Udp {
+        check_files(options)?;
     }
     if let Some(core) = options.core {
         system::pin(core).with_context(|| format!("cannot run on core {core}"))?;
@@ -150,12 +156,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         options.shape.peers
     );
     let mut run = run::Run::new(options, &population);
+    let crowd = hostile_connections(options)
+        .map(|count| {
+            let is_websocket = options.protocol == Protocol::Ws;
+            crowd::Crowd::start(from, count, is_websocket, options.shape.seed)
+        })
+        .transpose()
+        .context("cannot start the hostile clients")?;
     let checks_ids = match options.protocol {
         Protocol::Udp => Some(udp::run(&mut run, from)?),
         Protocol::Http => http::run(&mut run, from, true).map(|()| None)?,
         Protocol::HttpClose => http::run(&mut run, from, false).map(|()| None)?,
         Protocol::Ws => ws::run(&mut run, from).map(|()| None)?,
     };
+    run.tally.crowd = crowd.map(crowd::Crowd::stop).transpose()?;
     let metered = run.metered().context("nothing was measured")?;
     let report = report::Report::new(&run, &metered, checks_ids);
     let json = serde_json::to_string_pretty(&report)?;
@@ -172,7 +186,42 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "{} bytes went to senders that had proven nothing",
         report.hostile_bytes_back()
     );
+    report.check_beside_crowd()
+}
+
+/// Connections that the load counts.
+fn good_connections(options: &Options) -> u32 {
+    match options.protocol {
+        Protocol::Ws => options.shape.peers.div_ceil(options.torrents_per_socket.into()),
+        _ => options.connections.into(),
+    }
+}
+
+/// Refuses what needs more connections than there may be.
+fn check_files(options: &Options) -> anyhow::Result<()> {
+    let (good, hostile) = (good_connections(options), hostile_connections(options).unwrap_or(0));
+    let needed = u64::from(good) + u64::from(hostile);
+    let files = system::raise_open_files()?;
+    ensure!(
+        needed + OTHER_FILES <= files,
+        "{needed} connections are needed, and {files} files may be open: fewer --peers, --connections or --hostile, more \
+         --torrents-per-socket, or a higher `ulimit -Hn`"
+    );
     Ok(())
+}
+
+/// Connections of hostile clients, beside those that the load counts.
+fn hostile_connections(options: &Options) -> Option<u32> {
+    if options.hostile == 0.0 || options.protocol == Protocol::Udp {
+        return None;
+    }
+    let count = f64::from(good_connections(options)) * options.hostile / (1.0 - options.hostile);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most 19 times a u32, and saturating"
+    )]
+    Some((count.ceil() as u32).max(1))
 }
 
 fn check(options: &Options) -> anyhow::Result<()> {
@@ -181,9 +230,7 @@ fn check(options: &Options) -> anyhow::Result<()> {
         "{} is not an address of this machine's loopback: this is no weapon (--i-own-this-server, if you do)",
         options.target.ip()
     );
-    let is_udp = options.protocol == Protocol::Udp;
-    ensure!(options.hostile == 0.0 || is_udp, "--hostile is for UDP: HTTP proves its senders by itself");
-    ensure!(options.hostile <= 0.95, "--hostile must be 0.95 or less: the good packets set the pace");
+    ensure!(options.hostile <= 0.95, "--hostile must be 0.95 or less: the good ones set the pace");
     ensure!(options.hostile == 0.0 || !options.fill, "--hostile and --fill exclude each other");
     let is_time = |secs: f64| (0.0..=86_400.0).contains(&secs);
     ensure!(is_time(options.hold), "--hold must be 0 to 86400");
@@ -222,7 +269,6 @@ mod tests {
     #[test]
     fn senseless_options_are_refused() {
         for wrong in [
-            "--hostile 0.5 --protocol http",
             "--hostile 0.99",
             "--hostile 1.5",
             "--hostile 0.5 --fill",

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use anyhow::ensure;
 use serde::Serialize;
 
+use super::crowd::Seen;
 use super::pace::SECOND;
 use super::run::{Metered, Run};
 use super::tally::Relayed;
@@ -11,6 +13,10 @@ use super::{Options, Protocol};
 
 /// Share of a core above which a side counts as busy all the time.
 const SATURATED: f64 = 0.9;
+/// Whoever means well is answered within so many seconds beside those who do not.
+const CALM_SECS: f64 = 1.0;
+/// Memory may differ by this beside hostile clients: allocator and system hand it out in grains of some MiB.
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
 
 /// What was measured. Times are of the measured window only, unless said.
 #[derive(Serialize)]
@@ -36,6 +42,8 @@ pub(crate) struct Report {
     connections: u64,
     hostile_sent: u64,
     hostile_bytes_back: u64,
+    /// `null` without hostile clients over TCP.
+    hostile_clients: Option<Seen>,
     /// Whether an announce with a wrong connection id got silence or an error; `null` where there are no ids.
     checks_connection_ids: Option<bool>,
     /// `null` where peers do not speak through the tracker.
@@ -88,6 +96,8 @@ struct Server {
     busiest_thread: f64,
     rss_before_bytes: u64,
     rss_after_bytes: u64,
+    /// The most of it, looked at every second beside hostile clients.
+    rss_peak_bytes: u64,
     /// Growth for each peer of a fill.
     rss_bytes_per_peer: Option<f64>,
     /// Growth for each connection of a fill that keeps them.
@@ -163,6 +173,7 @@ impl Report {
             connections: tally.connections,
             hostile_sent: tally.hostile_sent,
             hostile_bytes_back: tally.hostile_bytes_back,
+            hostile_clients: tally.crowd,
             checks_connection_ids,
             relayed: (run.options.protocol == Protocol::Ws).then_some(tally.relayed),
             bottleneck: Bottleneck::judge(kept_rate, busiest, metered.generator_busy),
@@ -177,6 +188,22 @@ impl Report {
     /// Bytes that came back to those who had proven nothing: each is one too many.
     pub(crate) fn hostile_bytes_back(&self) -> u64 {
         self.hostile_bytes_back
+    }
+
+    /// What must hold beside hostile clients: everybody else is answered within a second, memory stays flat, and each
+    /// connection ends that ought to.
+    pub(crate) fn check_beside_crowd(&self) -> anyhow::Result<()> {
+        let Some(crowd) = &self.hostile_clients else { return Ok(()) };
+        let (slowest, failed) = (self.latency_us.max / 1e6, self.errors + self.lost);
+        ensure!(
+            slowest <= CALM_SECS && failed == 0,
+            "the slowest reply took {slowest:.2} s, and {failed} never came"
+        );
+        ensure!(crowd.outlived == 0, "{} hostile connections were never ended", crowd.outlived);
+        let Some(server) = &self.server else { return Ok(()) };
+        let growth = server.rss_peak_bytes.saturating_sub(server.rss_before_bytes);
+        ensure!(growth <= GROWTH_BYTES_MAX, "memory grew by {} MiB beside hostile clients", growth >> 20);
+        Ok(())
     }
 }
 
@@ -220,6 +247,7 @@ fn server(run: &Run<'_>, metered: &Metered) -> Option<Server> {
         busiest_thread: of_time(server.used.busiest),
         rss_before_bytes: server.rss_before,
         rss_after_bytes: server.rss_after,
+        rss_peak_bytes: server.rss_peak,
         rss_bytes_per_connection: (run.options.fill && run.options.protocol == Protocol::Ws)
             .then(|| mean(growth, run.tally.connections)),
         rss_bytes_per_peer: run.options.fill.then(|| mean(growth, run.population.distinct())),
@@ -272,7 +300,15 @@ impl fmt::Display for Report {
                 "  relayed      {offers} offers of {offers_sent}, {answers} answers of {answers_sent}"
             )?;
         }
-        if asked.hostile > 0.0 {
+        if let Some(Seen { opened, ended, outlived, bytes_sent, bytes_back }) = self.hostile_clients {
+            writeln!(
+                f,
+                "  hostile      {opened} connections, {ended} ended by the tracker, {outlived} not (must be 0); {} MiB sent, \
+                 {} MiB came back",
+                bytes_sent >> 20,
+                bytes_back >> 20
+            )?;
+        } else if asked.hostile > 0.0 {
             let (sent, back) = (self.hostile_sent, self.hostile_bytes_back);
             writeln!(f, "  hostile      {sent} packets, {back} bytes came back (must be 0)")?;
         }
@@ -318,6 +354,9 @@ impl fmt::Display for Server {
             mib(self.rss_before_bytes),
             mib(self.rss_after_bytes)
         )?;
+        if self.rss_peak_bytes > self.rss_after_bytes {
+            write!(f, ", {:.1} MiB at most", mib(self.rss_peak_bytes))?;
+        }
         if let Some(bytes) = self.rss_bytes_per_peer {
             write!(f, ": {bytes:.1} bytes for each peer")?;
         }

@@ -44,6 +44,8 @@ pub(crate) struct Run<'a> {
     /// When the measured time shall begin and end.
     planned: Range<Nanos>,
     next_tick: Nanos,
+    /// The most memory that the server had, beside hostile clients, and when it is looked at again.
+    peak: (u64, Nanos),
     /// Replies at the last tick that saw new ones, and when that was.
     progress: (u64, Nanos),
     idle: Nanos,
@@ -82,6 +84,8 @@ pub(crate) struct ServerUse {
     pub used: Used,
     pub rss_before: u64,
     pub rss_after: u64,
+    /// The most of it, looked at every second beside hostile clients.
+    pub rss_peak: u64,
 }
 
 impl<'a> Run<'a> {
@@ -104,6 +108,7 @@ impl<'a> Run<'a> {
             phase: Phase::Asking,
             planned,
             next_tick: 0,
+            peak: (0, 0),
             progress: (0, 0),
             idle: 0,
             meter: Meter::default(),
@@ -162,6 +167,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         self.next_tick = now + TICK;
+        self.weigh(now)?;
         let done = self.tally.replies();
         if done > self.progress.0 {
             self.progress = (done, now);
@@ -234,6 +240,7 @@ impl<'a> Run<'a> {
             used: after.since(before),
             rss_before: before.rss_bytes,
             rss_after: after.rss_bytes,
+            rss_peak: self.peak.0.max(after.rss_bytes),
         });
         let idle = (end.idle - start.idle) as f64 / SECOND as f64;
         Some(Metered {
@@ -246,6 +253,16 @@ impl<'a> Run<'a> {
 
     fn patience(&self) -> Nanos {
         nanos(self.options.timeout)
+    }
+
+    /// Looks now and then at the memory of a server that hostile clients speak to.
+    fn weigh(&mut self, now: Nanos) -> anyhow::Result<()> {
+        if self.options.hostile == 0.0 || now < self.peak.1 || !self.tally.holds(now) {
+            return Ok(());
+        }
+        let server = self.read(now)?.server.map_or(0, |server| server.rss_bytes);
+        self.peak = (self.peak.0.max(server), now + SECOND);
+        Ok(())
     }
 
     /// Memory after a hold, in place of that when the last reply came.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::crowd::Seen;
 use super::pace::{Nanos, SECOND};
 
 /// From here on a wait is a stall: well above what other work on the machine does to anybody (4 to 9 ms).
@@ -60,6 +61,8 @@ pub(crate) struct Tally {
     /// Hostile packets sent, and bytes that came back for them.
     pub hostile_sent: u64,
     pub hostile_bytes_back: u64,
+    /// What became of hostile clients over TCP.
+    pub crowd: Option<Seen>,
 }
 
 impl Tally {
@@ -86,6 +89,7 @@ impl Tally {
             relayed: Relayed::default(),
             hostile_sent: 0,
             hostile_bytes_back: 0,
+            crowd: None,
         }
     }
 

@@ -11,28 +11,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use evenkeel_wire::{InfoHash, PeerId};
 use futures_util::{Sink, Stream};
 use socket2::Type;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{Message, WebSocketStream};
 
-use super::Options;
 use super::flight::{Asked, Kind};
 use super::pace::Nanos;
 use super::run::{self, Run, Walk};
 use super::tally::Held;
 use crate::population::Population;
 use crate::sources::{Intent, Sources};
-use crate::system::{self, Poller, Wake};
+use crate::system::{Poller, Wake};
 use crate::webtorrent::{self, Announcing, Heard, OfferNumber, Relay};
 
 /// How long a server has for an upgrade.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Files that are open beside the sockets, generously.
-const OTHER_FILES: u64 = 64;
 
 /// One socket, open or not.
 struct Socket {
@@ -54,19 +50,6 @@ struct Load {
     poller: Poller,
     sockets: Vec<Socket>,
     idle: VecDeque<usize>,
-}
-
-/// Refuses what needs more sockets than there may be.
-pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
-    let sockets = u64::from(options.shape.peers.div_ceil(options.torrents_per_socket.into()));
-    let files = system::raise_open_files()?;
-    ensure!(
-        sockets + OTHER_FILES <= files,
-        "{} peers need {sockets} sockets, and {files} files may be open: fewer --peers, more \
-         --torrents-per-socket, or a higher `ulimit -Hn`",
-        options.shape.peers
-    );
-    Ok(())
 }
 
 /// Runs the load.

@@ -107,6 +107,22 @@ fn hostile_packets_get_silence_or_the_load_fails() {
 }
 
 #[test]
+fn hostile_clients_come_beside_a_load_over_tcp_which_fails_if_anybody_else_is_left_waiting() {
+    let tracker = Tracker::start("127.0.0.1", "http", Faults::default());
+    let arguments = "--protocol http --hostile 0.5 --timeout 0.3 --scrapes 0";
+    let result = load(&tracker, arguments);
+    let crowd = &result["hostile_clients"];
+    assert!(number(crowd, "opened") >= 8 && number(crowd, "bytes_sent") > 0, "{result}");
+    assert!(number(&result, "replies") > 0 && number(&result, "errors") == 0, "{result}");
+    assert_eq!(load(&tracker, "--protocol http")["hostile_clients"], Value::Null);
+    let forgetful = Tracker::start("127.0.0.1", "http", Faults { drop_every: 5, ..Faults::default() });
+    let output = run(&forgetful, arguments);
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("never came"), "{text}");
+}
+
+#[test]
 fn other_machines_are_left_alone() {
     let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-lab"))
         .args(["load", "--target", "192.0.2.1:6969"])

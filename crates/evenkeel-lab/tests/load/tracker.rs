@@ -109,14 +109,20 @@ impl State {
         let ip = stream.peer_addr().unwrap().ip();
         let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
         loop {
-            let (answer, len, keep_alive) = match http::decode_head(&bytes).unwrap() {
+            // Hostile clients come here, too.
+            let Ok(decoded) = http::decode_head(&bytes) else { return };
+            let (answer, len, keep_alive) = match decoded {
                 Some((request, len)) => {
                     let body: &[u8] = if request.path == b"/announce" {
-                        assert!(self.record(&query::announce(request.query).unwrap().0, ip));
+                        let Ok((announce, _)) = query::announce(request.query) else { return };
+                        if !self.record(&announce, ip) {
+                            return;
+                        }
                         b"d5:peers18:abcdefghijklmnopqre"
                     } else {
-                        assert_eq!(request.path, b"/scrape");
-                        query::scrape(request.query).unwrap();
+                        if request.path != b"/scrape" || query::scrape(request.query).is_err() {
+                            return;
+                        }
                         b"d5:filesdee"
                     };
                     let framing = http::Framing::of(&request);
