@@ -4,6 +4,9 @@
 //! Anything ambiguous about where a request ends (a body, two lengths, a bare CR, a folded line) is an error:
 //! a proxy in front might read it otherwise.
 
+use std::io::Write as _;
+use std::net::IpAddr;
+
 use crate::announce::Reply;
 use crate::bencode::Writer;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
@@ -12,6 +15,8 @@ use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats, forwarding};
 
 /// Empty lines before a request that are stepped over.
 const BLANK_LINES_MAX: usize = 2;
+/// Longest text of an address: an IPv6 one with an IPv4 one in it.
+const IP_TEXT_BYTES_MAX: usize = 45;
 
 /// One request, still in the bytes it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,7 +387,8 @@ fn write_peer_dictionaries(writer: &mut Writer<'_>, peers: Peers<'_>, with_id: b
     writer.list();
     for (peer, id) in v4.chain(v6) {
         writer.dictionary();
-        writer.bytes_entry("ip", peer.ip().to_string().as_bytes());
+        let mut room = [0; IP_TEXT_BYTES_MAX];
+        writer.bytes_entry("ip", text_of(peer.ip(), &mut room));
         if let Some(PeerId(id)) = &id {
             writer.bytes_entry("peer id", id);
         }
@@ -390,6 +396,15 @@ fn write_peer_dictionaries(writer: &mut Writer<'_>, peers: Peers<'_>, with_id: b
         writer.end();
     }
     writer.end();
+}
+
+/// An address as text, without memory from the heap.
+fn text_of(ip: IpAddr, room: &mut [u8; IP_TEXT_BYTES_MAX]) -> &[u8] {
+    let mut rest = &mut room[..];
+    let written = write!(rest, "{ip}");
+    debug_assert!(written.is_ok(), "no address is longer");
+    let len = IP_TEXT_BYTES_MAX - rest.len();
+    &room[..len]
 }
 
 /// Appends the bencoded answer to a scrape; `files` are sorted and each there once.

@@ -3,73 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use evenkeel_core::account::{
     Account, Allowance, BASELINE_SECS, Factors, Held, PARTS, TorrentNumber, UserNumber,
 };
 use evenkeel_core::{Handout, Ids, SocketId};
 use evenkeel_wire::{Event, PeerId};
 
+use counting::allocations;
 use crowd::{fill, peer, torrent, update};
 use rig::{Families, Rig};
 
+#[expect(dead_code, reason = "shared with the tests of the program, which count for all threads")]
+mod counting;
 mod crowd;
 #[expect(dead_code, reason = "shared with the tests in `core`, which need more of it")]
 #[path = "../core/rig.rs"]
 mod rig;
-
-/// The allocator of the system, counting how often a thread asks it for memory.
-struct Counting;
-
-thread_local! {
-    // Tests run side by side: each counts what its own thread does.
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
-}
-
-fn note() {
-    TAKEN.with(|taken| taken.set(taken.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator unchanged. Counting touches a cell that needs neither memory from
-// the heap nor a destructor, so that it cannot come back here, nor at the end of a thread find the cell gone.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: what the caller promised us, we promise the system.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: what the caller promised us, we promise the system.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: what the caller promised us, we promise the system; `pointer` came from there.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: what the caller promised us, we promise the system; `pointer` came from there.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// How often `run` takes memory, or more of it.
-fn allocations<R>(run: impl FnOnce() -> R) -> usize {
-    let before = TAKEN.get();
-    let result = run();
-    let taken = TAKEN.get() - before;
-    drop(result);
-    taken
-}
 
 /// A thread's buffers, used again for each announce.
 struct Buffers {
