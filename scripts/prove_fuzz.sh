@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 seconds=${1:-1200}
-all="ws client http query udp shard"
+all="ws client http query udp introduction forwarding shard"
 [ $# -eq 0 ] || shift
 targets=${*:-$all}
 # What a target measures, as one hash: the crates that it runs, and the tests' modules.

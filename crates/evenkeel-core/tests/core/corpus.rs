@@ -7,11 +7,13 @@ use crate::fuzz;
 /// Name of a corpus, and what it is run through.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 7] = [
     ("http", fuzz::http),
     ("query", fuzz::queries),
     ("udp", fuzz::udp),
     ("ws", fuzz::web),
+    ("introduction", fuzz::introduction),
+    ("forwarding", fuzz::forwarding),
     ("shard", fuzz::shard),
 ];
 
@@ -33,7 +35,7 @@ fn random_bytes_are_survived() {
     let mut rng = fastrand::Rng::with_seed(3);
     for round in 0..2_000 {
         let bytes: Vec<u8> = (0..rng.usize(..400)).map(|_| rng.u8(..)).collect();
-        for (_, run) in &TARGETS[..4] {
+        for (_, run) in &TARGETS[..6] {
             run(&bytes);
         }
         if round % 10 == 0 {

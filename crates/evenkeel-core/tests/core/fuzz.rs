@@ -1,5 +1,9 @@
 //! What the fuzz targets run; the ordinary tests replay their corpora through the same functions.
 
+use evenkeel_wire::forwarding::introduction::{
+    INTRODUCTION_BYTES_MAX, NoIntroduction, decode as introduction_of,
+};
+use evenkeel_wire::forwarding::{Header, client};
 use evenkeel_wire::http::{Framing, decode_head, write_answer};
 use evenkeel_wire::limits::{OFFERS_MAX, SDP_BYTES_MAX};
 use evenkeel_wire::udp::{Ask, Request, decode};
@@ -28,6 +32,63 @@ pub(crate) fn queries(data: &[u8]) {
         assert!((1..=74).contains(&asked));
         scrape.sort_and_merge();
         assert!(scrape.hashes().is_sorted() && scrape.hashes().len() <= asked);
+    }
+}
+
+/// What stands before the first request of a proxied connection: it is whole at its last byte, not before and whatever
+/// follows; bytes without end are given up.
+pub(crate) fn introduction(data: &[u8]) {
+    let read = introduction_of(data);
+    let with_more = introduction_of(&[data, b"\r\n"].concat());
+    match read {
+        Ok(Some((_, len))) => {
+            assert!(len <= data.len() && len <= INTRODUCTION_BYTES_MAX);
+            for short in (0..len).rev().take(64) {
+                assert_eq!(introduction_of(&data[..short]), Ok(None), "the first {short} of {len} bytes");
+            }
+            assert_eq!((introduction_of(&data[..len]), &with_more), (read, &read));
+        }
+        Ok(None) => assert!(data.len() < INTRODUCTION_BYTES_MAX),
+        Err(NoIntroduction::Missing | NoIntroduction::Malformed) => assert_eq!(with_more, read),
+    }
+}
+
+/// What a stranger writes into forwarding headers, and a proxy adds to: whoever the proxy names is meant, however many
+/// lines and marks stand before it.
+pub(crate) fn forwarding(data: &[u8]) {
+    let lines: Vec<Vec<u8>> = data
+        .split(|byte| *byte == 0)
+        .map(|line| line.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect())
+        .collect();
+    for (header, name, added) in [
+        (Header::XForwardedFor, "X-Forwarded-For", "192.0.2.1"),
+        (Header::Forwarded, "Forwarded", "for=192.0.2.1"),
+        (Header::Forwarded, "forwarded", "by=10.0.0.1;for=\"192.0.2.1:80\""),
+    ] {
+        let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+        for (at, line) in lines.iter().enumerate() {
+            let is_last = at + 1 == lines.len();
+            head.extend_from_slice(format!("{name}: ").as_bytes());
+            head.extend_from_slice(line);
+            head.extend_from_slice(
+                if is_last { format!(", {added}\r\n\r\n") } else { "\r\n".to_owned() }.as_bytes(),
+            );
+        }
+        // Others read whatever is there.
+        let Ok(Some((request, _))) = decode_head(&head) else { continue };
+        for other in [Header::XRealIp, Header::CfConnectingIp] {
+            assert_eq!(client(request.headers, other, |_| true), None);
+        }
+        assert_eq!(
+            client(request.headers, header, |ip| ip.to_string().starts_with("10.")).map(|ip| ip.to_string()),
+            Some("192.0.2.1".to_owned()),
+            "{}",
+            head.escape_ascii()
+        );
+        // Where everybody is trusted, some address or none is meant, and it is one that is written as such.
+        if let Some(ip) = client(request.headers, header, |_| true) {
+            assert_eq!(ip, ip.to_canonical());
+        }
     }
 }
 
