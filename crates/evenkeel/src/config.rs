@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use evenkeel_core::{Policy, Rules};
 use tracing::Level;
 
-use crate::access::Axes;
+use crate::access::{Axes, Identity};
 use crate::acme::Challenge;
 use crate::classes::Classes;
 pub use crate::classes::{Class, NoClass};
@@ -152,6 +152,7 @@ impl Config {
         }
         found.extend(self.half_a_certificate());
         found.extend(self.two_certificates());
+        found.extend(self.keys_for_nothing());
         found.extend(self.no_port_for_the_challenge());
         found.extend(self.nobody_to_believe(known));
         found
@@ -189,6 +190,17 @@ impl Config {
             key: key.to_owned(),
             given: Some("\"\"".to_owned()),
             message: format!("must be a path when {other} is one"),
+        })
+    }
+
+    fn keys_for_nothing(&self) -> Option<Problem> {
+        let is_for_nothing = self.access.keys_for_anybody && self.axes().identity == Identity::None;
+        is_for_nothing.then(|| Problem {
+            origin: self.origins.get("access.keys_for_anybody").cloned(),
+            key: "access.keys_for_anybody".to_owned(),
+            given: Some("true".to_owned()),
+            message: "must be false while announce keys mean nothing (access.preset, access.identity)"
+                .to_owned(),
         })
     }
 

@@ -6,13 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::admin::Api;
 use crate::books::{self, Books};
 use crate::config::Config;
 use crate::control::{Control, Follower, Secret};
 use crate::journal;
+use crate::mint::Mint;
 use crate::node::Node;
 use crate::state::StateDir;
 use crate::store::{Address, Error, Hash32, Postgres, Sqlite, Store};
@@ -42,6 +43,12 @@ const JOURNAL: &str = "journal";
 const TOKEN: &str = "api.token";
 /// How often changes are looked for, and a database that is away is tried again: what a site writes holds within a second.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The wall clock, in seconds since 1970.
+pub(crate) fn now_secs() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -94,6 +101,8 @@ pub(crate) struct Database {
     pub journal: journal::Settings,
     /// How all that is changed over the admin port.
     pub api: Api,
+    /// Gives announce keys to whoever asks, if anybody may.
+    pub mint: Option<Mint>,
 }
 
 impl Database {
@@ -109,7 +118,9 @@ impl Database {
         let mut drawn = None;
         let token = state.kept(TOKEN, || Ok(drawn.insert(Secret::draw()?).hash().0))?;
         let api = Api::new(place.clone(), Hash32(token));
-        Ok((Self { place, control: Arc::default(), books: Arc::default(), journal, api }, drawn))
+        let keys_per_hour = config.access.keys_for_anybody.then_some(config.access.keys_per_hour_max);
+        let mint = keys_per_hour.map(|max| Mint::start(place.clone(), max)).transpose()?;
+        Ok((Self { place, control: Arc::default(), books: Arc::default(), journal, api, mint }, drawn))
     }
 
     /// Connects, loads, opens the books, and follows what changes, until `stop`.

@@ -36,6 +36,7 @@ pub mod journal;
 mod listen;
 pub mod log;
 mod metrics;
+mod mint;
 mod node;
 mod redirects;
 pub mod serve;

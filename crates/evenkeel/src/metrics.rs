@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::books::Books;
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
 use crate::listen::http::Shared;
+use crate::mint;
 use crate::node::Node;
 use crate::tls::Shown;
 
@@ -52,6 +53,9 @@ impl Collector for Sources {
         requests(&mut encoder, &counters)?;
         latencies(&mut encoder, &counters)?;
         self.store(&mut encoder)?;
+        if let Some(mint) = &self.http.mint {
+            minted(&mut encoder, mint.figures())?;
+        }
         self.limits(&mut encoder)?;
         if let Some(books) = self.node.books() {
             kept(&mut encoder, books)?;
@@ -139,6 +143,18 @@ fn kept(encoder: &mut DescriptorEncoder<'_>, books: &Books) -> Result<(), std::f
             ("bookings_refused_bytes", "Bytes that they told of", journal.refused_bytes),
             ("flushes", "Batches of bookings that the database has taken", journal.batches),
             ("flush_failures", "Times that it did not take one", journal.failures),
+        ],
+    )
+}
+
+/// Announce keys for whoever asks: only there when anybody may.
+fn minted(encoder: &mut DescriptorEncoder<'_>, figures: mint::Figures) -> Result<(), std::fmt::Error> {
+    gauges(encoder, &[("keys_per_hour_limit", "access.keys_per_hour_max", figures.max.into())])?;
+    totals(
+        encoder,
+        &[
+            ("keys_given", "Announce keys given to whoever asked", figures.minted),
+            ("keys_refused", "Times that there was none", figures.refused),
         ],
     )
 }

@@ -142,6 +142,7 @@ impl Tracker {
             any_origin: config.server.any_origin,
             strangers: (!config.webtorrent.strict).then(Strangers::default),
             landing_page: config.server.landing_page,
+            mint: database.as_ref().and_then(|database| database.mint.clone()),
             announce_urls: banner.announce_urls(),
             tls,
             stopping: stopping_seen,

@@ -4,7 +4,6 @@
 //! are. A list of rows is taken or refused as a whole. What is changed holds within a second, as what a site writes by SQL.
 
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -14,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
-use crate::database::Place;
+use crate::database::{Place, now_secs};
 use crate::node::lock;
 use crate::store::{Hash32, Kind, Scope, Store};
 
@@ -140,9 +139,4 @@ impl Api {
 /// What anybody may read.
 fn served(media: &'static str, text: &'static str) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, media), (header::CONTENT_SECURITY_POLICY, page::POLICY)], text)
-}
-
-fn now_secs() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

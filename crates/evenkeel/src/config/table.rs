@@ -435,6 +435,11 @@ settings! {
         /// Whether a passkey or an announce key in the announce URL means nothing ("none"), is "optional" or "required".
         /// "" is as the preset says.
         identity: Option<access::Identity> = Choice { default: None, words: IDENTITIES }, at Start;
+        /// Whether anybody is given an announce key, and its announce URLs, at /key. One that nobody uses for 90 days is
+        /// removed.
+        keys_for_anybody: bool = Switch(false), at Start;
+        /// Keys that are given so in an hour, to all together; 5 of them to one address (IPv4 address, IPv6 /64).
+        keys_per_hour_max: u32 = number(100, 1, 1_000_000), at Start;
     }
     /// Where users, torrents and the books are kept. Nothing is kept while anybody may announce anything.
     database: Database {

@@ -32,6 +32,7 @@ pub(crate) use self::proxies::Proxies;
 use super::ws::{self, Mailbox, Mailboxes, Strangers};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
+use crate::mint::Mint;
 use crate::node::{Node, Worker};
 use crate::redirects::Redirect;
 use crate::tls::Tls;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub any_origin: bool,
     /// Where peers are that anybody may answer; `None` if only who was handed an offer may.
     pub strangers: Option<Strangers>,
+    /// Gives announce keys to whoever asks, if anybody may.
+    pub mint: Option<Mint>,
     /// Whether `/` answers.
     pub landing_page: bool,
     /// Announce URLs for the landing page.

@@ -13,6 +13,7 @@
 //!   what the API says of itself;
 //! * `files`: `.torrent` files that come in and go out; `desk`: the commands that manage them all;
 //! * `backup`: the database as a file, and back;
+//! * `mint`: announce keys for whoever asks;
 //! * `canary`: secrets are nowhere in what the program writes;
 //! * `crash`: what the books say after kills;
 //! * `private`: who may announce what, with users and torrents in either database; `postgres` starts a server;
@@ -44,6 +45,7 @@ mod hostile_ws;
 mod http;
 mod lifecycle;
 mod local_sockets;
+mod mint;
 mod openapi;
 mod pages;
 mod pebble;

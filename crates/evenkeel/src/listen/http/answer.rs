@@ -9,7 +9,7 @@ use evenkeel_wire::query::{self, PeerForm};
 use evenkeel_wire::secret::{self, Question};
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 
-use super::pages::{self, Found, Page};
+use super::pages::{self, Found, Page, Wanted};
 use super::{Local, Shared};
 use crate::access::Asker;
 use crate::counters::add;
@@ -18,18 +18,18 @@ use crate::node::Announcer;
 /// Buffers of a thread are kept up to this size, which holds the answer to any announce.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// An answer that must wait for its figures.
-pub(super) struct Statistics {
+/// An answer that must wait for somebody.
+pub(super) struct Later {
     pub(super) began: Instant,
     pub(super) keep_alive: bool,
     framing: Framing,
-    as_json: bool,
+    wanted: Wanted,
 }
 
-impl Statistics {
-    /// Waits for the figures.
+impl Later {
+    /// Waits for what it is made of.
     pub(super) async fn page(&self, shared: &Shared) -> Page {
-        pages::statistics(shared, self.as_json).await
+        pages::wait(shared, self.wanted).await
     }
 
     /// Appends the answer.
@@ -44,13 +44,13 @@ pub(super) fn empty(buffer: &mut Vec<u8>) {
     buffer.shrink_to(BUFFER_BYTES);
 }
 
-/// Appends the answer to one request to `local.out`, unless it must wait for statistics.
+/// Appends the answer to one request to `local.out`, unless it must wait for somebody.
 pub(super) fn answer(
     shared: &Shared,
     local: &mut Local,
     source: IpAddr,
     request: &Request<'_>,
-) -> Option<Statistics> {
+) -> Option<Later> {
     let mut framing = Framing::of(request);
     if shared.any_origin && (request.path == b"/stats.json" || secret::route(request.path).is_some()) {
         framing = framing.for_any_origin();
@@ -78,9 +78,9 @@ pub(super) fn answer(
                 http::write_answer(&mut local.out, page.status, page.content_type, &page.body, framing);
                 return None;
             }
-            Found::Statistics { as_json } => {
+            Found::Later(wanted) => {
                 let (began, keep_alive) = (Instant::now(), request.keep_alive);
-                return Some(Statistics { began, keep_alive, framing, as_json });
+                return Some(Later { began, keep_alive, framing, wanted });
             }
             Found::Nothing => {
                 fail(local, Failure::Path);

@@ -19,7 +19,7 @@ use evenkeel_wire::secret;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
-use super::answer::{self, Statistics};
+use super::answer::{self, Later};
 use super::arrival::Origin;
 use super::idle::Seat;
 use super::{Local, Shared, stopped};
@@ -75,7 +75,7 @@ pub(super) async fn serve(
                 tokio::task::yield_now().await;
                 poll_fn(|cx| Poll::Ready(connection.answer_more(&mut stream, cx))).await?
             }
-            Turn::Statistics(asked) => connection.answer_statistics(asked).await,
+            Turn::Wait(asked) => connection.answer_later(asked).await,
             Turn::Close => return close(stream).await,
             Turn::Gone => return Ok(()),
             Turn::Upgrade => {
@@ -118,8 +118,8 @@ enum Turn {
     Read,
     /// There may be another request in what was read already.
     More,
-    /// Wait for the statistics, and answer with them.
-    Statistics(Statistics),
+    /// Wait for what the answer is made of.
+    Wait(Later),
     /// Send the answers and close.
     Close,
     /// Send the answers and go on as a WebSocket; what is read is not HTTP any more.
@@ -211,8 +211,8 @@ impl Connection<'_> {
         }
         let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
         let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
-        if let Some(statistics) = answer::answer(self.shared, local, self.source, &request) {
-            return Turn::Statistics(statistics);
+        if let Some(later) = answer::answer(self.shared, local, self.source, &request) {
+            return Turn::Wait(later);
         }
         local.worker.counters.count_latency(began.elapsed(), 1);
         if request.keep_alive { Turn::More } else { Turn::Close }
@@ -248,8 +248,8 @@ impl Connection<'_> {
         named.unwrap_or(self.origin.ip)
     }
 
-    /// A page may wait for its figures: nothing of the thread's is borrowed meanwhile.
-    async fn answer_statistics(&mut self, asked: Statistics) -> Turn {
+    /// A page may wait for somebody: nothing of the thread's is borrowed meanwhile.
+    async fn answer_later(&mut self, asked: Later) -> Turn {
         let page = asked.page(self.shared).await;
         let counters = &self.local.borrow().worker.counters;
         counters.count(Reason::Page);

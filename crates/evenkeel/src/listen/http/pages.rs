@@ -9,7 +9,9 @@ use evenkeel_core::Scope;
 use evenkeel_wire::Endpoint;
 
 use super::Shared;
+use crate::banner::AnnounceUrl;
 use crate::census::{Census, Sums};
+use crate::mint::Refused;
 
 /// A page.
 pub(super) struct Page {
@@ -23,15 +25,27 @@ const JSON: &str = "application/json";
 /// Where an authority asks (RFC 8555).
 const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 
-/// What is at a path.
-pub(super) enum Found {
-    /// A page that can be made at once.
-    Page(Page),
+/// What has to be waited for.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
     /// Statistics, which somebody must count first.
     Statistics {
         /// For programs.
         as_json: bool,
     },
+    /// An announce key, which the database must know first.
+    Key {
+        /// Who asks.
+        source: IpAddr,
+    },
+}
+
+/// What is at a path.
+pub(super) enum Found {
+    /// A page that can be made at once.
+    Page(Page),
+    /// A page that somebody has to be waited for.
+    Later(Wanted),
     Nothing,
 }
 
@@ -40,14 +54,16 @@ pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: boo
     match path {
         // Announces and statistics are no reading for a search engine.
         b"/robots.txt" => {
-            let text = "User-agent: *\nDisallow: /announce\nDisallow: /scrape\nDisallow: /stats\n";
+            let text =
+                "User-agent: *\nDisallow: /announce\nDisallow: /scrape\nDisallow: /stats\nDisallow: /key\n";
             Found::Page(page("text/plain", text.to_owned()))
         }
         b"/health" => Found::Page(page("text/plain", "ok\n".to_owned())),
         b"/" if shared.landing_page => Found::Page(page(HTML, landing(shared, source))),
-        b"/stats.json" => Found::Statistics { as_json: true },
+        b"/stats.json" => Found::Later(Wanted::Statistics { as_json: true }),
         _ if path.starts_with(CHALLENGES) => challenge(shared, &path[CHALLENGES.len()..]),
-        b"/stats" => Found::Statistics { as_json: wants_json },
+        b"/stats" => Found::Later(Wanted::Statistics { as_json: wants_json }),
+        b"/key" if shared.mint.is_some() => Found::Later(Wanted::Key { source }),
         _ => Found::Nothing,
     }
 }
@@ -62,8 +78,38 @@ fn page(content_type: &'static str, body: String) -> Page {
     Page { status: "200 OK", content_type, body: body.into_bytes() }
 }
 
-/// Waits for the figures, and makes their page.
-pub(super) async fn statistics(shared: &Shared, as_json: bool) -> Page {
+/// Waits for what a page is made of, and makes it.
+pub(super) async fn wait(shared: &Shared, wanted: Wanted) -> Page {
+    match wanted {
+        Wanted::Statistics { as_json } => statistics(shared, as_json).await,
+        Wanted::Key { source } => key(shared, source).await,
+    }
+}
+
+/// The announce URLs of a new announce key, one in a line.
+async fn key(shared: &Shared, source: IpAddr) -> Page {
+    let limit_local = shared.limits.load().limit_local_addresses;
+    let taken = match &shared.mint {
+        Some(mint) => mint.take(source, limit_local).await,
+        None => Err(Refused::Unavailable),
+    };
+    let (status, body) = match taken {
+        Ok(secret) => {
+            let own =
+                |url: &str| format!("{}/{}/announce\n", url.trim_end_matches("/announce"), secret.reveal());
+            ("200 OK", shared.announce_urls_for(source).map(|url| own(&url.text)).collect())
+        }
+        Err(Refused::Enough) => {
+            ("429 Too Many Requests", "enough keys were given for now; try again in an hour\n".to_owned())
+        }
+        Err(Refused::Unavailable) => {
+            ("503 Service Unavailable", "keys cannot be given for now; please try again\n".to_owned())
+        }
+    };
+    Page { status, content_type: "text/plain", body: body.into_bytes() }
+}
+
+async fn statistics(shared: &Shared, as_json: bool) -> Page {
     let Some(census) = shared.census.take().await else {
         let body = b"too many ask for statistics; please try again\n".to_vec();
         return Page { status: "503 Service Unavailable", content_type: "text/plain", body };
@@ -164,27 +210,33 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The URLs are those that the reader can use: nobody on the internet learns of addresses inside a network.
+impl Shared {
+    /// Those that somebody can use: nobody on the internet learns of addresses inside a network.
+    fn announce_urls_for(&self, source: IpAddr) -> impl Iterator<Item = &AnnounceUrl> {
+        let scope = |ip| Scope::of(&Endpoint::new(ip, 0));
+        self.announce_urls
+            .iter()
+            .filter(move |url| url.ip.is_none_or(|ip| scope(source).may_learn(scope(ip))))
+    }
+}
+
 fn landing(shared: &Shared, source: IpAddr) -> String {
     let totals = shared.node.totals();
-    let scope = |ip| Scope::of(&Endpoint::new(ip, 0));
-    let mut urls: String = shared
-        .announce_urls
-        .iter()
-        .filter(|url| url.ip.is_none_or(|ip| scope(source).may_learn(scope(ip))))
-        .map(|url| format!("<li><code>{}</code></li>\n", escaped(&url.text)))
-        .collect();
+    let item = |url: &AnnounceUrl| format!("<li><code>{}</code></li>\n", escaped(&url.text));
+    let mut urls: String = shared.announce_urls_for(source).map(item).collect();
     if urls.is_empty() {
         urls.push_str(
             "<li>(the operator has not said under which name the world reaches this tracker)</li>\n",
         );
     }
+    let key =
+        if shared.mint.is_some() { "<p><a href=\"/key\">Announce URLs of your own</a></p>\n" } else { "" };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>BitTorrent tracker</title>\n<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;\
          color-scheme:light dark}}code{{font-size:1.1em;user-select:all}}</style></head>\n<body>\n\
          <h1>A BitTorrent tracker</h1>\n\
-         <p>It introduces peers to each other and stores no content. Add one of these to a torrent:</p>\n<ul>\n{urls}</ul>\n\
+         <p>It introduces peers to each other and stores no content. Add one of these to a torrent:</p>\n<ul>\n{urls}</ul>\n{key}\
          <p>{} torrents, {} seeders, {} leechers. <a href=\"/stats\">Statistics</a></p>\n\
          <p>evenkeel {}</p>\n</body>\n</html>\n",
         totals.active_swarms,
