@@ -1,7 +1,7 @@
 //! A real authority on this machine: Let's Encrypt's own for tests, and a name server for which every name is this
 //! machine. `tests/acme/install.sh` installs both.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -26,12 +26,10 @@ pub(crate) struct Pebble {
 impl Pebble {
     /// One that is not there yet.
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicU8 = AtomicU8::new(1);
-        let [_, a, b, c] = std::process::id().to_be_bytes();
-        // Of the whole network of the loopback, by process and by test.
-        let ip = Ipv4Addr::new(127, 100 + (a & 63), b, c).to_bits()
-            ^ (u32::from(COUNT.fetch_add(1, Ordering::Relaxed)) << 22);
-        let ip = IpAddr::V4(Ipv4Addr::from_bits(ip));
+        // Of the whole network of the loopback, by test and by process.
+        static COUNT: AtomicU8 = AtomicU8::new(100);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let ip = IpAddr::from([127, COUNT.fetch_add(1, Ordering::Relaxed), high, low]);
         let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
         authority.issue_for(folder.path(), &["localhost", &ip.to_string()]);
         std::fs::write(folder.path().join("root.pem"), authority.pem()).unwrap();
