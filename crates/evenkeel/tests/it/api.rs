@@ -253,9 +253,20 @@ fn pages_follow_each_other() {
 }
 
 #[test]
-fn bad_requests_name_the_field_and_change_nothing() {
+fn bad_requests_name_the_field_and_change_nothing_in_sqlite() {
     let (program, token) = start();
-    ask(&program, &token, "POST /users", r#"{"name": "Ann"}"#);
+    bad_requests_name_the_field_and_change_nothing(&program, &token);
+}
+
+#[test]
+fn bad_requests_name_the_field_and_change_nothing_in_postgresql() {
+    let (program, token, _server) = start_on_postgres();
+    bad_requests_name_the_field_and_change_nothing(&program, &token);
+}
+
+fn bad_requests_name_the_field_and_change_nothing(program: &Program, token: &str) {
+    ask(program, token, "POST /users", r#"{"name": "Ann"}"#);
+    let deep = "[".repeat(100_000);
     let long = format!(r#"{{"name": "{}"}}"#, "x".repeat(10_000));
     for (line, body, status, field) in [
         ("POST /users", r#"{"name": "b", "admin": true}"#, 400, json!("admin")),
@@ -273,7 +284,17 @@ fn bad_requests_name_the_field_and_change_nothing() {
         ("POST /users", r#"{"name": "b", "upload_percent": -1}"#, 400, json!("upload_percent")),
         ("POST /users", r#"{"name": "b", "upload_percent": 1001}"#, 400, json!("upload_percent")),
         ("POST /users", r#"{"name": "b", "state": "king"}"#, 400, json!("state")),
+        ("POST /users", r#"{"name": "b", "class": 7}"#, 400, json!("class")),
+        ("POST /users", r#"{"name": "b", "class": 9223372036854775807}"#, 400, json!("class")),
+        ("PATCH /users/1", r#"{"class": 7}"#, 400, json!("class")),
+        ("POST /torrents", r#"{"name": "t", "freeleech_until": -1}"#, 400, json!("freeleech_until")),
+        ("POST /classes", r#"{"name": "c", "addresses_max": 0}"#, 400, json!("addresses_max")),
+        ("POST /listed", r#"{"list": "denied"}"#, 400, json!("info_hash")),
+        ("POST /settings", r#"{"name": "s"}"#, 400, json!("value")),
+        ("POST /classes", "{}", 400, json!("name")),
+        ("POST /tokens", r#"{"name": "t"}"#, 400, json!("scopes")),
         ("POST /users", "{", 400, Value::Null),
+        ("POST /users", &deep, 400, Value::Null),
         ("POST /users", "5", 400, Value::Null),
         ("POST /torrents", r#"{"name": "t"}"#, 400, json!("info_hash_v1")),
         ("POST /torrents", r#"{"name": "t", "size_bytes": 18446744073709551615}"#, 400, json!("size_bytes")),
@@ -289,16 +310,16 @@ fn bad_requests_name_the_field_and_change_nothing() {
         ("POST /users/1/passkey/x", "", 404, Value::Null),
         ("PUT /users/1", "{}", 405, Value::Null),
     ] {
-        let (answered, problem) = ask(&program, &token, line, body);
+        let (answered, problem) = ask(program, token, line, body);
         assert_eq!((answered, &problem["field"]), (status, &field), "{line} {body:.100}: {problem}");
         assert!(problem["code"].is_string() && problem["message"].is_string());
     }
     let huge = format!(r#"{{"name": "{}"}}"#, "x".repeat(10 << 20));
-    let (status, problem) = ask(&program, &token, "POST /users", &huge);
+    let (status, problem) = ask(program, token, "POST /users", &huge);
     assert_eq!((status, &problem["code"]), (413, &json!("too_large")));
     let hostile = json!({ "name": "'); DROP TABLE users; --" });
-    assert_eq!(ask(&program, &token, "POST /users", &hostile.to_string()).0, 201);
-    let (_, page) = ask(&program, &token, "GET /users", "");
+    assert_eq!(ask(program, token, "POST /users", &hostile.to_string()).0, 201);
+    let (_, page) = ask(program, token, "GET /users", "");
     let names: Vec<&Value> = page["rows"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
     assert_eq!(names, [&json!("Ann"), &hostile["name"]]);
 }

@@ -46,6 +46,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "missing", "there is no such row", None)
     }
 
+    /// Whether this says that a row is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     pub(super) fn unknown_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing here", None)
     }

@@ -1,5 +1,7 @@
 //! What can be asked of every kind of row.
 
+use std::collections::HashMap;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Extension, Path, RawQuery, State};
@@ -9,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::fields;
 use super::problem::Problem;
-use super::{Api, Fields, now_secs, rows};
+use super::{Api, Fields, Part, describe, now_secs, rows};
 use crate::control::{self, Secret};
-use crate::store::{Edit, Kind, Row, Scopes, Span, Store, TorrentId, UserId};
+use crate::store::{Edit, Kind, Row, Scopes, Span, Store, TorrentId, User, UserId};
 
 /// Rows of one request.
 pub(super) const ROWS_MAX: usize = 10_000;
@@ -101,8 +103,11 @@ pub(super) async fn create(
         let mut edits = Vec::with_capacity(given.len());
         let mut secrets = Vec::new();
         let mut problems = Vec::new();
+        let mut classes = HashMap::new();
+        let needed = needed(kind);
         for (at, given) in given.into_iter().enumerate() {
-            match make(kind, given, own) {
+            let made = make(kind, given, (&needed, own));
+            match made.and_then(|made| known_class(store, &made.0, &mut classes).map(|()| made)) {
                 Ok((row, secret)) => {
                     edits.push(rows::edit(row));
                     secrets.push(secret);
@@ -122,10 +127,22 @@ pub(super) async fn create(
     .await
 }
 
-fn make(kind: Kind, given: Value, own: Scopes) -> Result<(Row, Option<Secret>), Problem> {
+/// A row with all that it cannot be without.
+fn make(
+    kind: Kind,
+    given: Value,
+    (needed, own): (&[&str], Scopes),
+) -> Result<(Row, Option<Secret>), Problem> {
     let (mut row, secret) = rows::blank(kind, now_secs())?;
+    let missing = needed.iter().find(|name| given.get(name).is_none());
     put(&mut row, Fields::new(given)?, own)?;
-    Ok((row, secret))
+    missing.map_or(Ok((row, secret)), |name| Err(Problem::invalid(name, "given")))
+}
+
+/// Fields that a new row cannot be without.
+fn needed(kind: Kind) -> Vec<&'static str> {
+    let fields = describe::fields_of(kind).into_iter();
+    fields.filter(|field| field.part == Part::Needed).map(|field| field.name).collect()
 }
 
 /// Puts all that is given into a row, as far as whoever gives it may.
@@ -140,6 +157,20 @@ fn put(row: &mut Row, mut fields: Fields, own: Scopes) -> Result<(), Problem> {
     }
 }
 
+/// Whether the class of a user is there. Each is looked for once.
+fn known_class(store: &mut dyn Store, row: &Row, seen: &mut HashMap<i64, bool>) -> Result<(), Problem> {
+    let Row::User(User { class: Some(class), .. }) = row else { return Ok(()) };
+    let is_known = match seen.get(class) {
+        Some(is_known) => *is_known,
+        None => match find(store, Kind::Class, *class) {
+            Ok(_) => *seen.entry(*class).or_insert(true),
+            Err(problem) if problem.is_missing() => *seen.entry(*class).or_insert(false),
+            Err(problem) => return Err(problem),
+        },
+    };
+    if is_known { Ok(()) } else { Err(Problem::invalid("class", "the id of a class, or null")) }
+}
+
 /// Changes the fields of a row that are given.
 pub(super) async fn change(
     State(api): State<Api>,
@@ -152,6 +183,7 @@ pub(super) async fn change(
         let fields = Fields::new(fields::parse(&whole(body)?)?)?;
         let mut row = find(store, kind, id)?;
         put(&mut row, fields, own)?;
+        known_class(store, &row, &mut HashMap::new())?;
         let shown = rows::show(&row);
         store.edit(&[rows::edit(row)])?;
         Ok((StatusCode::OK, shown))
