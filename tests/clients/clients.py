@@ -19,6 +19,8 @@ class Client:
     """What a transfer may ask of a client. A client has one torrent in its lifetime."""
 
     label = ""
+    # What it counts as sent besides each block of 16 KiB.
+    OVERHEAD_BYTES = 0
     # The authority that is trusted over https, in a file.
     trusted = None
 
@@ -103,6 +105,8 @@ class Transmission(Client):
     label = "transmission"
     child = None
     RPC_PORT = 9091
+    # The head of the message that a block is in.
+    OVERHEAD_BYTES = 13
 
     @classmethod
     def version(cls):

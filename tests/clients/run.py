@@ -17,13 +17,16 @@ exchange and local discovery are off. A transfer passes when
     seeder, 2/0 and one download after the transfer, 1/0 when the leecher has left and 0/0 when both have,
   * the clients which say what they think of the tracker's answers (libtorrent's alerts) say the right things.
 
+A private transfer (accounts.py) is one between two users with torrents of their own. It passes when the file is there, and the
+books show its size as what one of them sent and the other one got.
+
 A probe passes when `evenkeel probe` finds of that tracker what is true of it, line by line.
 
 A client that is not installed is a failure, never a skip. Failures print the tails of all logs. The last line is
 always `N passed, N failed`, and the exit status is 1 if anything failed.
 
 The files: run.py (command line, namespace, report), transfers.py (what is run and what is asserted), probes.py (the
-same for probes), clients.py (one class per client), tracker.py (the program under test), scrape.py and torrentfile.py
+same for probes), accounts.py (the same with users and books), clients.py (one class per client), tracker.py (the program under test), scrape.py and torrentfile.py
 (a stranger's scrape and torrents), children.py (processes and deadlines).
 """
 
@@ -44,6 +47,7 @@ from pathlib import Path
 
 import children
 import scrape
+from accounts import PRIVATE_TRANSFERS
 from probes import PROBES
 from tracker import ADDRESSES
 from transfers import LEECHER, SEEDER, TRANSFERS, Result, run
@@ -52,7 +56,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VENV_PYTHON = ROOT / "target" / "clients-venv" / "bin" / "python"
 INSIDE = "CLIENTS_INSIDE_NAMESPACE"
-RUNS = [*TRANSFERS, *PROBES]
+RUNS = [*TRANSFERS, *PRIVATE_TRANSFERS, *PROBES]
 
 PROGRAMS = {
     "aria2c": "Debian package aria2",

@@ -39,16 +39,16 @@ CERTIFICATE = [
 class Tracker:
     """One running tracker, and what is expected of its counts for one info hash."""
 
-    def __init__(self, program, folder, info_hash):
+    def __init__(self, program, folder, info_hash, config=CONFIG):
         self.info_hash = info_hash
         folder.mkdir()
         self.authority = folder / "authority.pem"
         for command in (AUTHORITY, CERTIFICATE):
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        config, state = folder / "evenkeel.toml", folder / "state"
-        config.write_text(CONFIG)
+        path, state = folder / "evenkeel.toml", folder / "state"
+        path.write_text(config)
         state.mkdir()
-        command = [program, "serve", "--config", config, "--state-dir", state]
+        command = [program, "serve", "--config", path, "--state-dir", state]
         self.child = Child("evenkeel", command, folder / "evenkeel.log", folder, grace_secs=5)
 
     def wait_ready(self):

@@ -22,7 +22,7 @@ SMALLEST_BYTES, LARGEST_BYTES = 3 << 20, 8 << 20
 TRANSFER_SECS = 60
 
 # The next run takes other ports, because the kernel may hold on to one that was just closed.
-_ports = itertools.cycle(range(20_000, 30_000))
+ports = itertools.cycle(range(20_000, 30_000))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Scene:
         self.sides = {self.seeder: transfer.seeder, self.leecher: transfer.leecher}
 
     def _client(self, role, side, addresses):
-        return side.client(role, addresses[side.family], next(_ports), self.folder / role)
+        return side.client(role, addresses[side.family], next(ports), self.folder / role)
 
     def play(self, program):
         """The transfer from the first scrape to the last; returns the seconds the leecher took to its file."""
