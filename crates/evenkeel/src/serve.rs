@@ -55,7 +55,7 @@ pub struct Start {
 /// Serves until it is told to stop.
 pub fn run(start: &Start) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     // From here on a signal is noted, not deadly: who starts us may stop us at any moment.
     let signals = Signals::new()?;
     log::quieten_panics();
@@ -69,6 +69,9 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     tracker.banner.print()?;
     let result = runtime.block_on(tracker.supervise(start, admin, (signals, ended)));
     tracker.stop(&threads);
+    drop(entered);
+    // A name of the authority may still be looked up, which nobody can interrupt: it is not waited for.
+    runtime.shutdown_background();
     result
 }
 
