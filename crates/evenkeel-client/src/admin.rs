@@ -130,6 +130,14 @@ impl Admin {
         serde_json::from_value(page).map_err(|_| not_understood())
     }
 
+    /// The row of a kind with a name or an info hash (`field`) that only one has.
+    pub async fn find(&self, kind: &str, field: &str, value: &str) -> Result<Option<Value>, Error> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(field, value).finish();
+        let page = self.ask(Method::GET, &format!("{kind}?{query}"), None).await?;
+        let page: Page = serde_json::from_value(page).map_err(|_| not_understood())?;
+        Ok(page.rows.into_iter().next())
+    }
+
     /// One row.
     pub async fn show(&self, kind: &str, id: i64) -> Result<Value, Error> {
         self.ask(Method::GET, &format!("{kind}/{id}"), None).await

@@ -54,8 +54,8 @@ pub(crate) enum Rows {
     },
     /// Prints one row with what is known of it.
     Show {
-        /// Number of the row.
-        id: i64,
+        /// Its number, or what it is called: name or info hash.
+        id: String,
     },
     /// Makes rows of what they are called and of FIELD=VALUE, or of a file.
     Add {
@@ -69,17 +69,17 @@ pub(crate) enum Rows {
     },
     /// Changes fields of a row.
     Set {
-        /// Number of the row.
-        id: i64,
+        /// Its number, or what it is called: name or info hash.
+        id: String,
         /// FIELD=VALUE; `null` is no value, and times may be given from now on: +30d, +12h.
         #[arg(required = true)]
         given: Vec<String>,
     },
     /// Removes rows.
     Remove {
-        /// Numbers of the rows.
+        /// Their numbers, or what they are called: names or info hashes.
         #[arg(required = true)]
-        ids: Vec<i64>,
+        ids: Vec<String>,
     },
 }
 
@@ -90,8 +90,8 @@ pub(crate) enum OfUsers {
     Rows(Rows),
     /// Replaces the passkey, and prints the new one this once; the old one is good for a day more.
     Passkey {
-        /// Number of the user.
-        id: i64,
+        /// Number or name of the user.
+        id: String,
     },
 }
 
@@ -102,16 +102,16 @@ pub(crate) enum OfTorrents {
     Rows(Rows),
     /// Prints the figures of a torrent for each day, or each hour of the last 30 days.
     History {
-        /// Number of the torrent.
-        id: i64,
+        /// Number or info hash of the torrent.
+        id: String,
         /// Hours instead of days.
         #[arg(long)]
         hours: bool,
     },
     /// Writes the .torrent file of a torrent, with a user's announce URL in it.
     Download {
-        /// Number of the torrent.
-        id: i64,
+        /// Number or info hash of the torrent.
+        id: String,
         /// Of the user; without one the file has no announce URL.
         #[arg(long, env = "EVENKEEL_PASSKEY", hide_env_values = true)]
         passkey: Option<String>,
@@ -136,7 +136,7 @@ pub(crate) fn users(args: DeskArgs<OfUsers>) -> anyhow::Result<String> {
         OfUsers::Rows(what) => rows(Kind::User, DeskArgs { how: args.how, what }),
         OfUsers::Passkey { id } => {
             let desk = Desk::new(Kind::User, args.how)?;
-            let told = desk.run(desk.admin.replace_passkey(id))?;
+            let told = desk.run(desk.admin.replace_passkey(desk.id_of(&id)?))?;
             Ok(desk.one(&told))
         }
     }
@@ -151,11 +151,11 @@ pub(crate) fn torrents(args: DeskArgs<OfTorrents>) -> anyhow::Result<String> {
         OfTorrents::Rows(what) => rows(Kind::Torrent, DeskArgs { how: args.how, what }),
         OfTorrents::History { id, hours } => {
             let desk = Desk::new(Kind::Torrent, args.how)?;
-            let rows = desk.run(desk.admin.history(id, hours))?;
+            let rows = desk.run(desk.admin.history(desk.id_of(&id)?, hours))?;
             Ok(desk.many(rows))
         }
         OfTorrents::Download { id, passkey, out } => {
-            files::download(&Desk::new(Kind::Torrent, args.how)?, id, passkey.as_deref(), out)
+            files::download(&Desk::new(Kind::Torrent, args.how)?, &id, passkey.as_deref(), out)
         }
     }
 }
@@ -166,7 +166,7 @@ pub(crate) fn rows(kind: Kind, args: DeskArgs<Rows>) -> anyhow::Result<String> {
     match args.what {
         Rows::List { after, limit } => desk.list(after, limit.unwrap_or(usize::MAX)),
         Rows::Show { id } => {
-            let row = desk.run(desk.admin.show(desk.path, id))?;
+            let row = desk.run(desk.admin.show(desk.path, desk.id_of(&id)?))?;
             Ok(desk.one(&row))
         }
         Rows::Add { given, from: None } => {
@@ -179,7 +179,7 @@ pub(crate) fn rows(kind: Kind, args: DeskArgs<Rows>) -> anyhow::Result<String> {
         Rows::Add { from: Some(path), .. } => desk.add_all(&bulk::read(&path)?),
         Rows::Set { id, given } => {
             let fields = given::fields(kind, &given)?;
-            let row = desk.run(desk.admin.change(desk.path, id, &fields))?;
+            let row = desk.run(desk.admin.change(desk.path, desk.id_of(&id)?, &fields))?;
             Ok(desk.one(&row))
         }
         Rows::Remove { ids } => desk.remove(&ids),
@@ -214,6 +214,21 @@ impl Desk {
 
     fn run<T, E: Into<anyhow::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T> {
         self.runtime.block_on(work).map_err(Into::into)
+    }
+
+    /// The number of a row that is given by it, or by what only it has.
+    fn id_of(&self, given: &str) -> anyhow::Result<i64> {
+        if let Ok(id) = given.parse() {
+            return Ok(id);
+        }
+        let field = match self.kind {
+            Kind::Torrent | Kind::Listed => "info_hash",
+            Kind::Key => bail!("{given:?} is no number of a key: `evenkeel key list` shows them"),
+            Kind::User | Kind::Class | Kind::Setting | Kind::Token => "name",
+        };
+        let found = self.run(self.admin.find(self.path, field, given))?;
+        let id = found.and_then(|row| row["id"].as_i64());
+        id.with_context(|| format!("{given:?} is neither a number nor the {field} of a row"))
     }
 
     fn one(&self, row: &Value) -> String {
@@ -252,11 +267,11 @@ impl Desk {
         Ok(self.many(told))
     }
 
-    fn remove(&self, ids: &[i64]) -> anyhow::Result<String> {
+    fn remove(&self, ids: &[String]) -> anyhow::Result<String> {
         let progress = bulk::progress(ids.len());
         for (done, id) in ids.iter().enumerate() {
-            let removed = self.run(self.admin.remove(self.path, *id));
-            removed.with_context(|| format!("row {id} cannot be removed{}", bulk::after(done, "removed")))?;
+            let removed = self.id_of(id).and_then(|id| self.run(self.admin.remove(self.path, id)));
+            removed.with_context(|| format!("{id} cannot be removed{}", bulk::after(done, "removed")))?;
             progress.inc(1);
         }
         progress.finish_and_clear();

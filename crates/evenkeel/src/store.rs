@@ -20,7 +20,7 @@ mod token;
 mod upsert;
 
 pub use control::{
-    AnnounceKey, Class, Hash32, Kind, List, Listed, Setting, Torrent, TorrentState, User, UserState,
+    AnnounceKey, Class, Hash32, Kind, List, Listed, Setting, Torrent, TorrentState, Unique, User, UserState,
 };
 pub use edit::Edit;
 pub use error::Error;
@@ -75,9 +75,8 @@ pub trait Store: Send {
     /// Rows of a kind with ids above `after`, by id, at most `limit`. Called by the admin API, as are the six below.
     fn page(&mut self, kind: Kind, after: i64, limit: u32) -> Result<Vec<Row>, Error>;
 
-    /// The row of a kind that this is the secret of, by its hash: the present passkey of a user, an announce key, a token.
-    /// Called for every request of the admin API.
-    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error>;
+    /// The row of a kind that has this alone. Called for every request of the admin API.
+    fn find(&mut self, kind: Kind, by: &Unique) -> Result<Option<Row>, Error>;
 
     /// The `.torrent` file that is kept of a torrent.
     fn file(&mut self, torrent: TorrentId) -> Result<Option<Vec<u8>>, Error>;
@@ -122,7 +121,7 @@ pub enum Row {
     Listed(Listed),
     /// See [`Setting`].
     Setting(Setting),
-    /// See [`Token`]. Read by [`Store::page`] and [`Store::holder`] alone: announces have no use for it.
+    /// See [`Token`]. Read by [`Store::page`] and [`Store::find`] alone: announces have no use for it.
     Token(Token),
 }
 

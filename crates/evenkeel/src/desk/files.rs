@@ -33,10 +33,11 @@ pub(super) fn add(desk: &Desk, paths: &[String]) -> anyhow::Result<String> {
 /// Writes the file of a torrent; one that exists is left alone.
 pub(super) fn download(
     desk: &Desk,
-    id: i64,
+    id: &str,
     passkey: Option<&str>,
     out: Option<PathBuf>,
 ) -> anyhow::Result<String> {
+    let id = desk.id_of(id)?;
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{id}.torrent")));
     let file = desk.run(desk.admin.download(id, passkey))?;
     let mut to = File::create_new(&out).with_context(|| format!("cannot create {}", out.display()))?;

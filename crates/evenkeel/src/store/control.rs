@@ -58,15 +58,21 @@ impl Kind {
         }
     }
 
-    /// How the row is found whose secret has a hash; of some kinds, none has one.
-    pub(super) fn by_secret(self) -> Option<String> {
-        let column = match self {
-            Self::User => "passkey_hash",
-            Self::Key => "key_hash",
-            Self::Token => "token_hash",
-            Self::Class | Self::Torrent | Self::Listed | Self::Setting => return None,
+    /// How the row is found that has something alone; of some kinds, none has it.
+    pub(super) fn by(self, unique: &Unique) -> Option<(String, Value)> {
+        let (column, value) = match (self, unique) {
+            (Self::User | Self::Class | Self::Setting | Self::Token, Unique::Name(name)) => {
+                ("name", name.as_str().into())
+            }
+            (Self::User, Unique::Secret(hash)) => ("passkey_hash", hash.0.into()),
+            (Self::Key, Unique::Secret(hash)) => ("key_hash", hash.0.into()),
+            (Self::Token, Unique::Secret(hash)) => ("token_hash", hash.0.into()),
+            (Self::Torrent, Unique::InfoHashV1(hash)) => ("info_hash_v1", (*hash).into()),
+            (Self::Torrent, Unique::InfoHashV2(hash)) => ("info_hash_v2", (*hash).into()),
+            (Self::Listed, Unique::InfoHashV1(hash)) => ("info_hash", (*hash).into()),
+            _ => return None,
         };
-        Some(format!("{} WHERE {column} = $1", self.table().select()))
+        Some((format!("{} WHERE {column} = $1", self.table().select()), value))
     }
 
     pub(super) fn read(self, row: &dyn Columns) -> Result<Row, Error> {
@@ -82,6 +88,19 @@ impl Kind {
             Self::Token => Row::Token(Token::read(cells)?),
         })
     }
+}
+
+/// What only one row of a kind has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// The name of a user, class, setting or token.
+    Name(String),
+    /// The info hash of a torrent of version 1, or one on a list.
+    InfoHashV1([u8; 20]),
+    /// The info hash of a torrent of version 2.
+    InfoHashV2([u8; 32]),
+    /// The present passkey of a user, an announce key or a token, by its hash.
+    Secret(Hash32),
 }
 
 /// What a user may do.

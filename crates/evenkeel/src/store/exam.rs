@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Address, AnnounceKey, Batch, Class, Counts, Edit, Error, Hash32, Increment, Kind, List, Listed, Mark,
     NodeId, Postgres, Reader, Row, Scope, Scopes, SessionId, SessionRow, Setting, Store, Token, Torrent,
-    TorrentId, TorrentState, User, UserId, UserState,
+    TorrentId, TorrentState, Unique, User, UserId, UserState,
 };
 
 mod booked;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, Row as SqlRow, Transaction};
 
 use super::columns::{amount, stored};
-use super::control::{Hash32, Kind};
+use super::control::{Kind, Unique};
 use super::edit::{self, Edit};
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
@@ -157,10 +157,10 @@ impl Store for Postgres {
         })
     }
 
-    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error> {
-        let Some(select) = kind.by_secret() else { return Ok(None) };
+    fn find(&mut self, kind: Kind, by: &Unique) -> Result<Option<Row>, Error> {
+        let Some((select, value)) = kind.by(by) else { return Ok(None) };
         self.connection.run(CALL, async |client| {
-            let row = client.query_opt(&select, &[&&secret.0[..]]).await?;
+            let row = client.query_opt(&select, &[&value]).await?;
             row.map(|row| kind.read(&row)).transpose()
         })
     }

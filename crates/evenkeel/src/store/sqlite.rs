@@ -10,7 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, ToSql, Transaction, TransactionBehavior};
 
 use super::columns::{Columns, Value, amount};
-use super::control::{Hash32, Kind};
+use super::control::{Kind, Unique};
 use super::edit::{self, Edit, field_of};
 use super::flush::{
     Applied, Batch, Book, Hour, NodeId, SessionId, SessionRow, Tidied, TorrentId, TorrentStats, Totals,
@@ -192,10 +192,10 @@ impl Store for Sqlite {
         Ok(found)
     }
 
-    fn holder(&mut self, kind: Kind, secret: Hash32) -> Result<Option<Row>, Error> {
-        let Some(select) = kind.by_secret() else { return Ok(None) };
+    fn find(&mut self, kind: Kind, by: &Unique) -> Result<Option<Row>, Error> {
+        let Some((select, value)) = kind.by(by) else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(&select)?;
-        let mut rows = statement.query([secret.0])?;
+        let mut rows = statement.query([value])?;
         rows.next()?.map(|row| kind.read(row)).transpose()
     }
 

@@ -169,6 +169,50 @@ fn a_list_is_taken_as_a_whole_or_refused_with_every_bad_row() {
     );
 }
 
+fn a_row_is_found_by_what_it_alone_has(program: &Program, token: &str) {
+    ask(program, token, "POST /users", r#"[{"name": "Ann & Bob"}, {"name": "%"}]"#);
+    let torrent = json!({ "info_hash_v1": "07".repeat(20), "info_hash_v2": "08".repeat(32), "name": "t" });
+    ask(program, token, "POST /torrents", &torrent.to_string());
+    ask(program, token, "POST /listed", &json!({ "info_hash": "09".repeat(20) }).to_string());
+    for (query, found) in [
+        ("users?name=Ann+%26%20Bob", 1),
+        ("users?name=%25", 1),
+        ("users?name=ann", 0),
+        ("users?name=%27%20OR%201%3D1%20--", 0),
+        (&format!("torrents?info_hash={}", "07".repeat(20)), 1),
+        (&format!("torrents?info_hash={}", "08".repeat(32)), 1),
+        (&format!("torrents?info_hash={}", "09".repeat(20)), 0),
+        (&format!("listed?info_hash={}", "09".repeat(20)), 1),
+    ] {
+        let (status, page) = ask(program, token, &format!("GET /{query}"), "");
+        assert_eq!((status, page["rows"].as_array().map(Vec::len)), (200, Some(found)), "{query}: {page}");
+        assert_eq!(page["next"], Value::Null);
+    }
+    for (query, field) in [
+        ("torrents?info_hash=xyz", "info_hash"),
+        ("torrents?name=t", "name"),
+        ("users?info_hash=07", "info_hash"),
+        ("users?name=a%00b", "name"),
+        ("keys?name=a", "name"),
+        (&format!("listed?info_hash={}", "08".repeat(32)), "info_hash"),
+    ] {
+        let (status, refused) = ask(program, token, &format!("GET /{query}"), "");
+        assert_eq!((status, &refused["field"]), (400, &json!(field)), "{query}");
+    }
+}
+
+#[test]
+fn a_row_is_found_by_what_it_alone_has_in_sqlite() {
+    let (program, token) = start();
+    a_row_is_found_by_what_it_alone_has(&program, &token);
+}
+
+#[test]
+fn a_row_is_found_by_what_it_alone_has_in_postgresql() {
+    let (program, token, _server) = start_on_postgres();
+    a_row_is_found_by_what_it_alone_has(&program, &token);
+}
+
 fn a_torrent_has_a_history(program: &Program, token: &str) {
     let (_, made) = ask(program, token, "POST /users", r#"{"name": "Ann"}"#);
     let passkey = made["passkey"].as_str().unwrap();

@@ -76,6 +76,30 @@ fn every_kind_is_made_shown_changed_and_removed() {
 }
 
 #[test]
+fn rows_may_be_named_by_what_they_are_called() {
+    let (program, token) = start();
+    success(&program, &token, &["user", "add", "ann", "bob"]);
+    success(&program, &token, &["torrent", "add", HASH, "name=t"]);
+    assert_eq!(json_of(&program, &token, &["user", "show", "bob"])["id"], 2);
+    assert_eq!(json_of(&program, &token, &["user", "set", "ann", "state=banned"])["id"], 1);
+    assert!(json_of(&program, &token, &["user", "passkey", "bob"])["passkey"].is_string());
+    let set = json_of(&program, &token, &["torrent", "set", HASH, "state=deleted", "reason=a duplicate"]);
+    assert_eq!((&set["id"], &set["reason"]), (&json!(1), &json!("a duplicate")));
+    success(&program, &token, &["user", "remove", "bob", "1"]);
+    assert_eq!(success(&program, &token, &["user", "list"]), "no rows\n");
+    for (arguments, sentence) in [
+        (["user", "show", "eve"], "\"eve\" is neither a number nor the name of a row"),
+        (["user", "remove", "eve"], "eve cannot be removed"),
+        (["torrent", "show", "xyz"], "info_hash must be hexadecimal digits"),
+        (["key", "show", "x"], "`evenkeel key list` shows them"),
+    ] {
+        let output = run(&program, &token, &arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && text.contains(sentence), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn a_token_that_was_made_is_good_for_its_scopes() {
     let (program, first) = start();
     let made = json_of(&program, &first, &["token", "add", "site", "scopes=users"]);

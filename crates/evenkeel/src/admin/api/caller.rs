@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 use super::{Api, now_secs};
 use crate::control;
-use crate::store::{Kind, Row, Scope, Scopes};
+use crate::store::{Kind, Row, Scope, Scopes, Unique};
 
 /// Lets those pass whose token is good for rows of a kind, and says to the handler what it is good for.
 pub(super) async fn authorise(
@@ -41,7 +41,7 @@ async fn identify(api: Api, headers: &HeaderMap) -> Result<Scopes, Problem> {
     if hash == api.token {
         return Ok(Scopes::EVERYTHING);
     }
-    let found = api.ask(move |store| Ok(store.holder(Kind::Token, hash)?)).await?;
+    let found = api.ask(move |store| Ok(store.find(Kind::Token, &Unique::Secret(hash))?)).await?;
     let Some(Row::Token(found)) = found else { return Err(Problem::unauthorised()) };
     if found.expires_at.is_some_and(|end| end <= now_secs()) {
         return Err(Problem::unauthorised());

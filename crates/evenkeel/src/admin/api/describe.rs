@@ -125,6 +125,19 @@ fn all(path: &str, kind: Kind) -> PathItem {
         .parameter(after)
         .parameter(query("limit", limit, "Rows of the page."))
         .response("200", answer("The page.", &page.into()));
+    let list = match kind {
+        Kind::Torrent | Kind::Listed => list.parameter(query(
+            "info_hash",
+            ObjectBuilder::new().schema_type(Type::String),
+            "Only the row that has it.",
+        )),
+        Kind::Key => list,
+        _ => list.parameter(query(
+            "name",
+            ObjectBuilder::new().schema_type(Type::String),
+            "Only the row that has it.",
+        )),
+    };
     let new = of(&format!("New{name}"));
     let many = |of: &RefOr<Schema>| -> Schema {
         ArrayBuilder::new().items(of.clone()).max_items(Some(ROWS_MAX)).into()

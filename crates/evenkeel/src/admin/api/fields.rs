@@ -4,10 +4,29 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::store::{Scope, Scopes};
+use crate::store::{Kind, Scope, Scopes, Unique};
 
 /// See the module.
 pub(super) struct Fields(Map<String, Value>);
+
+/// What a row of a kind is looked for by: `name=` or `info_hash=`.
+pub(super) fn unique(kind: Kind, name: &str, value: &str) -> Result<Unique, Problem> {
+    match (kind, name) {
+        (Kind::User | Kind::Class | Kind::Setting | Kind::Token, "name") if !value.contains('\0') => {
+            Ok(Unique::Name(value.to_owned()))
+        }
+        (Kind::Torrent | Kind::Listed, "info_hash") => {
+            let value = Value::from(value);
+            let v2 = || hash(&value).filter(|_| kind == Kind::Torrent).map(Unique::InfoHashV2);
+            let found = hash(&value).map(Unique::InfoHashV1).or_else(v2);
+            found.ok_or_else(|| Problem::invalid("info_hash", "hexadecimal digits of an info hash"))
+        }
+        (_, "name") => {
+            Err(Problem::invalid("name", "a text without NUL, of a kind that has names of its own"))
+        }
+        (_, name) => Err(Problem::unknown_field(name)),
+    }
+}
 
 /// Reads a body.
 pub(super) fn parse(body: &[u8]) -> Result<Value, Problem> {

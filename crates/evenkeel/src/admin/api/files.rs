@@ -13,7 +13,7 @@ use super::requests::{Body, Id, find, given, whole};
 use super::rows::{self, TORRENT_STATES};
 use super::{Api, fields, now_secs};
 use crate::control;
-use crate::store::{Edit, Kind, Row, Store, Torrent, TorrentId, TorrentState, UserState};
+use crate::store::{Edit, Kind, Row, Store, Torrent, TorrentId, TorrentState, Unique, UserState};
 use crate::torrent_file::{Fault, TorrentFile};
 
 impl From<Fault> for Problem {
@@ -98,7 +98,8 @@ fn check(store: &mut dyn Store, (kind, field, secret): &(Kind, &'static str, Str
     if secret::of_url(path.as_bytes()) != Some(secret.as_bytes()) {
         return Err(unknown());
     }
-    match store.holder(*kind, control::hash(secret.as_bytes()))?.ok_or_else(unknown)? {
+    let secret = Unique::Secret(control::hash(secret.as_bytes()));
+    match store.find(*kind, &secret)?.ok_or_else(unknown)? {
         Row::User(user) if matches!(user.state, UserState::Disabled | UserState::Banned) => {
             Err(Problem::invalid(field, "that of a user who may announce"))
         }

@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::fields;
 use super::problem::Problem;
@@ -27,21 +28,24 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 /// The id in a path, or what stands there instead.
 pub(super) type Id = Result<Path<i64>, PathRejection>;
 
-/// Rows with ids above one, a page of them.
+/// Rows with ids above one, a page of them; or the one that has what is asked for.
 pub(super) async fn list(State(api): State<Api>, kind: Kind, RawQuery(query): RawQuery) -> Response {
     api.run(move |store| {
-        let (mut after, mut limit) = (0, PAGE);
-        for pair in query.iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("after", value)) => after = value.parse().map_err(|_| Problem::number("after"))?,
-                Some(("limit", value)) => limit = value.parse().map_err(|_| Problem::number("limit"))?,
-                _ => return Err(Problem::unknown_field(pair.split('=').next().unwrap_or_default())),
+        let (mut after, mut limit, mut unique) = (0, PAGE, None);
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "after" => after = value.parse().map_err(|_| Problem::number("after"))?,
+                "limit" => limit = value.parse().map_err(|_| Problem::number("limit"))?,
+                name => unique = Some(fields::unique(kind, name, &value)?),
             }
         }
         if !(1..=PAGE_MAX).contains(&limit) {
             return Err(Problem::number("limit"));
         }
-        let rows = store.page(kind, after, limit)?;
+        let rows = match unique {
+            Some(unique) => store.find(kind, &unique)?.into_iter().collect(),
+            None => store.page(kind, after, limit)?,
+        };
         // Whoever got fewer than asked for has seen the last one.
         let next = (rows.len() == limit as usize).then(|| rows.last().map(rows::id)).flatten();
         let rows: Vec<Value> = rows.iter().map(rows::show).collect();

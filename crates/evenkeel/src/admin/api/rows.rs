@@ -219,6 +219,7 @@ pub(super) fn show_stats(stats: &TorrentStats) -> Value {
         "completed": stats.completed,
         "uploaded": stats.uploaded,
         "downloaded": stats.downloaded,
+        "imbalance": i128::from(stats.uploaded) - i128::from(stats.downloaded),
         "seed_seen_at": stats.seed_seen_at,
     })
 }

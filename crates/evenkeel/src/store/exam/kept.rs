@@ -7,7 +7,7 @@ sit! {
     edits_are_all_done_or_none_and_the_bad_one_is_named
     names_that_look_like_sql_are_names
     a_token_is_found_by_its_hash_alone
-    the_holder_of_a_secret_is_found
+    what_only_one_row_has_finds_it
     a_file_is_kept_with_its_torrent_and_goes_with_it
     a_schema_of_a_newer_program_is_refused
     a_store_that_is_opened_again_holds_what_it_held
@@ -133,8 +133,10 @@ fn a_token_is_found_by_its_hash_alone(desk: &dyn Desk) {
     };
     let ids = store.edit(&[Edit::Token(token("a", 1)), Edit::Token(token("b", 2))]).unwrap();
     let first = Token { id: ids[0], ..token("a", 1) };
-    assert_eq!(store.holder(Kind::Token, Hash32([1; 32])).unwrap(), Some(Row::Token(first.clone())));
-    assert_eq!(store.holder(Kind::Token, Hash32([3; 32])).unwrap(), None);
+    let find =
+        |store: &mut dyn Store, secret: u8| store.find(Kind::Token, &Unique::Secret(Hash32([secret; 32])));
+    assert_eq!(find(&mut *store, 1).unwrap(), Some(Row::Token(first.clone())));
+    assert_eq!(find(&mut *store, 3).unwrap(), None);
     assert_eq!(store.page(Kind::Token, 0, 1).unwrap(), [Row::Token(first)]);
     assert_eq!(load(&mut *store).1, [], "no copy of them is kept");
     let error = store.edit(&[Edit::Token(token("a", 3))]).unwrap_err();
@@ -143,25 +145,45 @@ fn a_token_is_found_by_its_hash_alone(desk: &dyn Desk) {
     let error = store.edit(&[Edit::Token(none)]).unwrap_err();
     assert!(matches!(&error, Error::OutOfRange { edit: 0, field } if field == "scopes"), "{error}");
     store.edit(&[Edit::Remove(Kind::Token, ids[0])]).unwrap();
-    assert_eq!(store.holder(Kind::Token, Hash32([1; 32])).unwrap(), None);
+    assert_eq!(find(&mut *store, 1).unwrap(), None);
 }
 
-fn the_holder_of_a_secret_is_found(desk: &dyn Desk) {
+fn what_only_one_row_has_finds_it(desk: &dyn Desk) {
     let mut store = desk.open().unwrap();
     let previous_passkey = Some(Hash32([9; 32]));
     let ann = User { passkey: Hash32([1; 32]), previous_passkey, ..user("a") };
     let key = AnnounceKey { id: 0, hash: Hash32([2; 32]), note: String::new(), created_at: 1, used_at: 2 };
-    let ids =
-        store.edit(&[Edit::User(ann.clone()), Edit::Key(key.clone()), Edit::Torrent(torrent(1))]).unwrap();
-    let found = [
-        (Kind::User, 1, Some(Row::User(User { id: ids[0], ..ann }))),
-        (Kind::User, 2, None),
-        (Kind::User, 9, None),
-        (Kind::Key, 2, Some(Row::Key(AnnounceKey { id: ids[1], ..key }))),
-        (Kind::Torrent, 1, None),
+    let hybrid = Torrent { info_hash_v2: Some([4; 32]), ..torrent(3) };
+    let listed = Listed { id: 0, info_hash: [5; 20], list: List::Denied, note: String::new() };
+    let edits = [
+        Edit::User(ann.clone()),
+        Edit::Key(key.clone()),
+        Edit::Torrent(hybrid.clone()),
+        Edit::Listed(listed.clone()),
     ];
-    for (kind, secret, holder) in found {
-        assert_eq!(store.holder(kind, Hash32([secret; 32])).unwrap(), holder, "{kind:?} {secret}");
+    let ids = store.edit(&edits).unwrap();
+    let ann = Some(Row::User(User { id: ids[0], ..ann }));
+    let key = Some(Row::Key(AnnounceKey { id: ids[1], ..key }));
+    let hybrid = Some(Row::Torrent(Torrent { id: ids[2], ..hybrid }));
+    let listed = Some(Row::Listed(Listed { id: ids[3], ..listed }));
+    let secret = |byte| Unique::Secret(Hash32([byte; 32]));
+    let name = |name: &str| Unique::Name(name.to_owned());
+    for (kind, unique, found) in [
+        (Kind::User, secret(1), ann.clone()),
+        (Kind::User, secret(2), None),
+        (Kind::User, secret(9), None),
+        (Kind::User, name("a"), ann),
+        (Kind::User, name("' OR 1=1 --"), None),
+        (Kind::Class, name("a"), None),
+        (Kind::Key, secret(2), key),
+        (Kind::Key, name("a"), None),
+        (Kind::Torrent, Unique::InfoHashV1([3; 20]), hybrid.clone()),
+        (Kind::Torrent, Unique::InfoHashV2([4; 32]), hybrid),
+        (Kind::Torrent, Unique::InfoHashV1([5; 20]), None),
+        (Kind::Torrent, secret(1), None),
+        (Kind::Listed, Unique::InfoHashV1([5; 20]), listed),
+    ] {
+        assert_eq!(store.find(kind, &unique).unwrap(), found, "{kind:?} {unique:?}");
     }
 }
 

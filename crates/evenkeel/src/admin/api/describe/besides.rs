@@ -121,8 +121,13 @@ pub(super) fn stats() -> ObjectBuilder {
         ("uploaded", "Bytes."),
         ("downloaded", "Bytes."),
     ];
+    let imbalance = ObjectBuilder::new().schema_type(Type::Integer);
+    let imbalance = imbalance
+        .description(Some("What was sent less what was got: far from 0, somebody does not say the truth."));
     let object = ObjectBuilder::new().schema_type(or_null(Type::Object));
     let says = "As last written; where one torrent is shown. Null before the first announce.";
     let seen = Form::Maybe(Box::new(Form::Secs)).schema("When there last was a seeder.");
-    amounts(object.description(Some(says)), &fields).property("seed_seen_at", seen)
+    amounts(object.description(Some(says)), &fields)
+        .property("imbalance", imbalance)
+        .property("seed_seen_at", seen)
 }
