@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use evenkeel_client::{Announce, Client, Event, InfoHash, Key, PeerId};
+use rcgen::{CertificateParams, KeyPair};
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind};
 
 use crate::authority::{Authority, Secure, connect};
@@ -180,6 +182,29 @@ fn a_bad_certificate_changes_nothing_and_hang_up_reads_a_good_one() {
     let new = authority.issue(program.folder.path()).to_vec();
     program.signal("HUP");
     wait_for("the new certificate", || (current() == new).then_some(()));
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_of_until_it_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let (day, now) = (Duration::from_secs(24 * 3600), SystemTime::now());
+    let ends = now + day * 13 + day / 2;
+    (params.not_before, params.not_after) = ((now - day * 77).into(), ends.into());
+    std::fs::write(folder.path().join("chain.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let program = start_in(folder, CONFIG);
+    let told = "degraded: the certificate for TLS expires in 13 days\n".to_owned();
+    assert_eq!(program.get_admin("/ready"), (200, told));
+    assert_eq!(program.metric("evenkeel_tls_certificate_expires_soon"), 1.0);
+    let expected = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((program.metric("evenkeel_tls_certificate_expiry_timestamp_seconds") - expected).abs() <= 1.0);
+    Authority::new().issue(program.folder.path());
+    wait_for("the new certificate", || {
+        (program.metric("evenkeel_tls_certificate_expires_soon") == 0.0).then_some(())
+    });
+    assert_eq!(program.get_admin("/ready"), (200, "ready\n".to_owned()));
 }
 
 #[test]
