@@ -2,6 +2,42 @@
 //! port.
 //!
 //! Rows go in and come out as JSON; the API describes their fields at `openapi.json`.
+//!
+//! ```
+//! use evenkeel_client::Client;
+//! use evenkeel_client::admin::{Admin, Error};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("http://{}/api/v1", listener.local_addr()?);
+//! # tokio::spawn(async move {
+//! #     let answers = [
+//! #         ("201 Created", r#"{"id": 1, "passkey": "0123456789abcdef0123456789abcdef"}"#),
+//! #         ("409 Conflict", r#"{"code": "taken", "message": "another row has this already", "field": "name"}"#),
+//! #     ];
+//! #     for (status, body) in answers {
+//! #         let (mut stream, _) = listener.accept().await.unwrap();
+//! #         let mut request = Vec::new();
+//! #         while !request.ends_with(br#"{"name":"ann"}"#) {
+//! #             request.push(stream.read_u8().await.unwrap());
+//! #         }
+//! #         assert!(request.starts_with(b"POST /api/v1/users HTTP/1.1\r\n"));
+//! #         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+//! #         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+//! #     }
+//! # });
+//! let admin = Admin::new(Client::new(), &url, "the token")?;
+//! let ann = serde_json::json!({ "name": "ann" });
+//! let made = admin.make("users", &ann).await?;
+//! println!("her passkey, shown this once: {}", made["passkey"]);
+//!
+//! let Err(Error::Refused(refusal)) = admin.make("users", &ann).await else { panic!("there is one already") };
+//! assert_eq!((refusal.code.as_str(), refusal.field.as_deref()), ("taken", Some("name")));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 
