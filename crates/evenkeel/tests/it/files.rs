@@ -150,6 +150,20 @@ fn what_is_no_torrent_is_refused_by_its_field_and_changes_nothing() {
 }
 
 #[test]
+fn a_file_may_have_to_wait_for_somebody_to_approve_it() {
+    let (program, token) = start();
+    let (_, ann) = ask(&program, &token, "POST /users", r#"{"name": "ann"}"#);
+    let file = torrent(V1);
+    let (status, _) = send(&program, &token, "POST /torrents/file?state=pending", (file.len(), &file));
+    assert_eq!(status, 201);
+    let announced: [u8; 20] = sha1::Sha1::digest(V1).into();
+    let told = || crate::api::announce(&program, ann["passkey"].as_str().unwrap(), announced);
+    wait_for("the torrent", || told().filter(|text| text == "this torrent is not approved yet"));
+    ask(&program, &token, "PATCH /torrents/1", r#"{"state": "approved"}"#);
+    wait_for("the approval", || told().is_none().then_some(()));
+}
+
+#[test]
 fn a_file_goes_out_to_those_only_who_may_announce() {
     let (program, token) = start();
     upload(&program, &token, &torrent(V1));
