@@ -1,15 +1,22 @@
 #!/bin/sh
-# Measures evenkeel beside its peers, an hour and a half, and writes docs/benchmarks.md and docs/pictures/benchmarks.svg.
+# Measures evenkeel beside its peers, an hour and a half, and writes docs/benchmarks.md and docs/pictures/benchmarks.svg;
+# with --tcp first, HTTP and WebTorrent instead of UDP, some minutes: docs/benchmarks-tcp.md and
+# docs/pictures/benchmarks-tcp.svg.
 # The machine should do nothing else meanwhile. Each turn is kept below target/prove-bench, by the commit of what is
 # measured: stopped, it goes on where it was.
 #   --report  measures nothing, and writes the report of what is there
 #   --smoke   runs everything small and short, in a minute, and writes no report; peers that are not installed are
-#             left out
+#             left out. Without --tcp before it, that is UDP and then the rest
 set -eu
 cd "$(dirname -- "$0")/.."
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
+name=benchmarks
+if [ "${1:-}" = --tcp ]; then
+    name=benchmarks-tcp
+    shift
+fi
 mode=${1:-}
-plan=crates/evenkeel-lab/benchmarks.toml
+plan=crates/evenkeel-lab/$name.toml
 measured="crates Cargo.toml Cargo.lock rust-toolchain.toml"
 case $mode in
     --smoke) ;;
@@ -22,7 +29,7 @@ case $mode in
         [ -n "$mode" ] || sh scripts/install_peers.sh
         ;;
     *)
-        echo "usage: $0 [--report | --smoke]" >&2
+        echo "usage: $0 [--tcp] [--report | --smoke]" >&2
         exit 2
         ;;
 esac
@@ -44,6 +51,9 @@ bench() {
 
 if [ "$mode" = --smoke ]; then
     bench --smoke
+    [ "$name" = benchmarks ] || exit 0
+    plan=crates/evenkeel-lab/benchmarks-tcp.toml
+    bench --smoke
     exit
 fi
 
@@ -54,6 +64,7 @@ key=$(git ls-tree -r HEAD -- $measured |
     grep -vE 'evenkeel-lab/(src/bench/(fair|figure|plan|record|report|table)\.rs|[a-z]*\.toml)$|/tests/' |
     sha256sum | cut -c1-12)
 kept=target/prove-bench/$key
+[ "$name" = benchmarks ] || kept=target/prove-bench/$name-$key
 mkdir -p "$kept"
 if [ "$mode" = --report ] && [ -z "$(ls "$kept")" ]; then
     echo "nothing is in $kept: these sources were not measured" >&2
@@ -66,17 +77,24 @@ flags=
 bench --resume "$kept" --markdown "$kept/report.md" --svg "$kept/plot.svg" $flags || passed=false
 [ -s "$kept/report.md" ] || exit 1
 day() { date -u -d "@$(find "$kept" -name '*.json' -printf '%T@\n' | sort -n | "$1" -n 1)" '+%Y-%m-%d %H:%M'; }
-cp "$kept/plot.svg" docs/pictures/benchmarks.svg
+cp "$kept/plot.svg" "docs/pictures/$name.svg"
 {
-    echo "# Benchmarks"
-    echo
-    echo "\`just prove-bench\` writes this file; [the plan](../crates/evenkeel-lab/benchmarks.toml) says what is measured, and"
+    if [ "$name" = benchmarks ]; then
+        echo "# Benchmarks"
+        echo
+        echo "\`just prove-bench\` writes this file; [HTTP and WebTorrent](benchmarks-tcp.md) have one of their own."
+    else
+        echo "# Benchmarks of HTTP and WebTorrent"
+        echo
+        echo "\`just prove-bench --tcp\` writes this file; [UDP](benchmarks.md) has one of its own."
+    fi
+    echo "[The plan](../crates/evenkeel-lab/$name.toml) says what is measured, and"
     echo "how each server is configured. Rows that fall short stand here as they are."
     echo
     echo "* date: $(day head) to $(day tail) UTC"
     echo "* commit: $(git rev-parse --short HEAD); sources as measured: \`$key\`"
     echo "* compiler: $(rustc --version), release profiles, no RUSTFLAGS: one \`target-cpu\` for all that is built here"
     cat "$kept/report.md"
-} >docs/benchmarks.md
-sed -n '/^## Rows/,/^## Workloads/p' docs/benchmarks.md
+} >"docs/$name.md"
+sed -n '/^## Rows/,/^## Workloads/p' "docs/$name.md"
 $passed

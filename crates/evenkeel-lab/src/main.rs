@@ -4,7 +4,7 @@
 //! * `sim` lets communities live by it, and tells who fares how under which policy;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
 //! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
-//! * `echo` is the ceiling that a load is compared with;
+//! * `echo` is the ceiling that a load is compared with, `page` that over HTTP;
 //! * `bench` loads several servers in turn and compares them.
 //!
 //! All but `draws` and `sim` need Linux; all loads draw from one model, `population`.
@@ -25,6 +25,8 @@ mod draws;
 mod echo;
 #[cfg(target_os = "linux")]
 mod load;
+#[cfg(target_os = "linux")]
+mod page;
 #[cfg(target_os = "linux")]
 mod population;
 mod sim;
@@ -62,6 +64,9 @@ enum Command {
     /// Answers every UDP packet without a thought: the ceiling for a tracker.
     #[cfg(target_os = "linux")]
     Echo(echo::Options),
+    /// Answers every HTTP request with the same page: the ceiling for a tracker.
+    #[cfg(target_os = "linux")]
+    Page(page::Options),
     /// Compares servers side by side, in turn, on the same loads.
     #[cfg(target_os = "linux")]
     Bench(bench::Options),
@@ -90,6 +95,8 @@ fn run() -> anyhow::Result<()> {
         Command::Churn(options) => churn::run(&options),
         #[cfg(target_os = "linux")]
         Command::Echo(options) => echo::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Page(options) => page::run(&options),
         #[cfg(target_os = "linux")]
         Command::Bench(options) => bench::run(&options),
     }

@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::figure::{Figure, Kind, median};
 use super::plan::Task;
 
-/// How far the mean number of peers in a reply may be apart.
+/// How far the mean number of peers in a reply may be apart, and that of bytes beside a page.
 const PEERS_APART_MAX: f64 = 0.02;
+
+/// How far the mean number of messages for each reply may be apart: which offers are answered is left to chance.
+const MESSAGES_APART_MAX: f64 = 0.05;
 
 /// Share of the requests that may be lost without a word about it.
 const LOST_MAX: f64 = 0.001;
@@ -87,7 +90,8 @@ impl Side<'_> {
 
     /// A rate says something about the server only if the server set it, and so, less so, does a cost.
     fn judge_bottleneck(&self, kind: Kind, marks: &mut Marks) {
-        if self.task.load.is_none() || !matches!(kind, Kind::Cost | Kind::Rate) || self.task.server.roams {
+        let of_load = matches!(kind, Kind::Cost | Kind::Rate | Kind::MessageCost | Kind::MessageRate);
+        if self.task.load.is_none() || !of_load || self.task.server.roams {
             return;
         }
         let (expected, text) = match self.task.argument("--rate") {
@@ -103,21 +107,32 @@ impl Side<'_> {
 }
 
 fn judge_together(of: Side<'_>, over: Side<'_>, kind: Kind, marks: &mut Marks) {
-    // A server beside itself is asked other things on purpose; an echo thinks of nothing.
-    if of.task.server.name == over.task.server.name || of.task.server.is_echo || over.task.server.is_echo {
+    // A server beside itself is asked other things on purpose.
+    if of.task.server.name == over.task.server.name {
         return;
     }
-    let peers = |side: Side<'_>| {
-        median(&side.results.iter().filter_map(|result| result["mean_peers"].as_f64()).collect::<Vec<_>>())
+    let apart = |name: &str, most: f64| {
+        let mean = |side: Side<'_>| {
+            median(&side.results.iter().filter_map(|result| result[name].as_f64()).collect::<Vec<_>>())
+        };
+        let (own, other) = mean(of).zip(mean(over))?;
+        ((own - other).abs() > own.max(other) * most)
+            .then(|| format!("of {} and {} are {own:.2} and {other:.2}", of.task.name, over.task.name))
     };
-    // Peers in a reply are work, but no memory.
-    if let (Some(own), Some(other)) = (peers(of), peers(over))
-        && kind != Kind::Memory
-        && (own - other).abs() > own.max(other) * PEERS_APART_MAX
-    {
-        let names = format!("{} and {}", of.task.name, over.task.name);
-        marks.apart = Some(format!("mean peers in a reply of {names} are {own:.2} and {other:.2}"));
+    // An echo thinks of nothing. Over TCP it can say as much as the other.
+    if of.task.server.is_echo || over.task.server.is_echo {
+        let is_http = of.task.argument("--protocol").is_some_and(|protocol| protocol.starts_with("http"));
+        if let Some(apart) = apart("mean_reply_bytes", PEERS_APART_MAX).filter(|_| is_http) {
+            marks.unfair.push(format!("mean bytes of a reply {apart}"));
+        }
+        return;
     }
+    // Peers in a reply are work, but no memory.
+    let peers = apart("mean_peers", PEERS_APART_MAX).filter(|_| kind != Kind::Memory);
+    let messages = apart("mean_messages", MESSAGES_APART_MAX);
+    marks.apart = peers
+        .map(|apart| format!("mean peers in a reply {apart}"))
+        .or(messages.map(|apart| format!("mean messages for a reply {apart}")));
     let asked = |side: Side<'_>| {
         let mut asked = side.results.iter().find(|result| !result.is_null())?["asked"].clone();
         asked.as_object_mut()?.remove("target");
@@ -186,6 +201,43 @@ mod tests {
             unfair(|result| result["asked"]["numwant"] = json!(50)),
             "a and b were asked different things"
         );
+    }
+
+    #[test]
+    fn who_passes_on_less_does_less() {
+        let messages = |of: f64, over: f64| {
+            let result = |messages: f64| {
+                let mut result = result(0.0);
+                result["mean_messages"] = json!(messages);
+                [result]
+            };
+            let (a, b) = (task("a"), task("b"));
+            let (of, over) = (result(of), result(over));
+            let sides = [Side { task: &a, results: &of }, Side { task: &b, results: &over }];
+            judge(&figure("message-rate"), &sides).apart
+        };
+        assert_eq!(messages(8.5, 8.3), None);
+        assert_eq!(messages(8.5, 6.0).unwrap(), "mean messages for a reply of a and b are 8.50 and 6.00");
+    }
+
+    #[test]
+    fn a_page_is_as_long_as_the_answers_it_is_compared_with() {
+        let judge = |bytes: f64, protocol: &str| {
+            let (mut a, mut page) = (task("a"), task("page"));
+            a.load = Some(vec!["--protocol".to_owned(), protocol.to_owned()]);
+            page.server.is_echo = true;
+            let result = |bytes: f64| {
+                let mut result = result(30.0);
+                result["mean_reply_bytes"] = json!(bytes);
+                [result]
+            };
+            let (of, over) = (result(300.0), result(bytes));
+            let sides = [Side { task: &a, results: &of }, Side { task: &page, results: &over }];
+            judge(&figure("cost"), &sides).unfair.join("; ")
+        };
+        assert_eq!(judge(301.0, "http"), "");
+        assert_eq!(judge(200.0, "http"), "mean bytes of a reply of a and page are 300.00 and 200.00");
+        assert_eq!(judge(200.0, "udp"), "", "over UDP it says how long its replies are");
     }
 
     #[test]

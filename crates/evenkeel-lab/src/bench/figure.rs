@@ -23,7 +23,8 @@ pub(super) struct Figure {
     /// Whose figure, and whose it is compared with.
     pub of: String,
     pub over: Option<String>,
-    pub must: f64,
+    /// Without it, the figure is shown and not judged.
+    pub must: Option<f64>,
     pub aim: Option<f64>,
     /// The first one's median latency may be this at most.
     pub p50_us_max: Option<f64>,
@@ -37,6 +38,10 @@ pub(super) enum Kind {
     Cost,
     /// Replies a second.
     Rate,
+    /// CPU time of the server for each message that came out of it: replies, offers and answers.
+    MessageCost,
+    /// Such messages a second.
+    MessageRate,
     /// Memory for each peer of the fill.
     Memory,
     /// The longest that anything waited.
@@ -54,8 +59,8 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::Cost => "ns",
-            Self::Rate => "/s",
+            Self::Cost | Self::MessageCost => "ns",
+            Self::Rate | Self::MessageRate => "/s",
             Self::Memory => "B",
             Self::MaxLatency | Self::Hold => "ms",
             Self::Stalls => "stalls",
@@ -66,14 +71,19 @@ impl Kind {
 
     pub(super) fn digits(self) -> usize {
         match self {
-            Self::Cost | Self::Rate | Self::Stalls | Self::Unproven => 0,
+            Self::Cost
+            | Self::Rate
+            | Self::MessageCost
+            | Self::MessageRate
+            | Self::Stalls
+            | Self::Unproven => 0,
             Self::Memory | Self::MaxLatency | Self::Growth => 1,
             Self::Hold => 3,
         }
     }
 
     pub(super) fn is_better_high(self) -> bool {
-        self == Self::Rate
+        matches!(self, Self::Rate | Self::MessageRate)
     }
 
     /// The figure of one result.
@@ -82,6 +92,8 @@ impl Kind {
         let (name, scale) = match self {
             Self::Cost => ("/server/cpu_ns_per_reply", 1.0),
             Self::Rate => ("/replies_per_sec", 1.0),
+            Self::MessageCost => ("/server/cpu_ns_per_message", 1.0),
+            Self::MessageRate => ("/messages_per_sec", 1.0),
             Self::Memory => ("/filled/server/rss_bytes_per_peer", 1.0),
             Self::MaxLatency => ("/latency_us/max", 1e-3),
             Self::Stalls => ("/stalls", 1.0),
@@ -114,6 +126,7 @@ pub(super) enum Verdict {
     Aim,
     Must,
     Missed,
+    Unjudged,
 }
 
 impl Verdict {
@@ -122,6 +135,7 @@ impl Verdict {
             Self::Aim => "met, the aim too",
             Self::Must => "met",
             Self::Missed => "**missed**",
+            Self::Unjudged => "no bound",
         }
     }
 }
@@ -151,9 +165,10 @@ impl Figure {
         let is_prompt = self.p50_us_max.is_none_or(|most| p50.is_some_and(|p50| p50 <= most));
         let reaches =
             |bound: f64| is_prompt && if kind.is_better_high() { value >= bound } else { value <= bound };
-        let verdict = match self.aim {
-            Some(aim) if reaches(aim) && reaches(self.must) => Verdict::Aim,
-            _ if reaches(self.must) => Verdict::Must,
+        let verdict = match (self.must, self.aim) {
+            (None, _) => Verdict::Unjudged,
+            (Some(must), Some(aim)) if reaches(aim) && reaches(must) => Verdict::Aim,
+            (Some(must), _) if reaches(must) => Verdict::Must,
             _ => Verdict::Missed,
         };
         Some(Outcome { own, other, ratios, value, verdict })
@@ -229,7 +244,12 @@ mod tests {
     #[test]
     fn a_ratio_is_met_at_its_bound_and_missed_beyond_it() {
         let verdict = |kind, own, must, aim| {
-            let name = if kind == "rate" { "replies_per_sec" } else { "server/cpu_ns_per_reply" };
+            let name = match kind {
+                "rate" => "replies_per_sec",
+                "message-rate" => "messages_per_sec",
+                "message-cost" => "server/cpu_ns_per_message",
+                _ => "server/cpu_ns_per_reply",
+            };
             figure(kind, must, aim).judge(&results(name, &[own]), &results(name, &[100.0])).unwrap().verdict
         };
         assert_eq!(verdict("cost", 78.0, 0.78, 0.7), Verdict::Must);
@@ -238,6 +258,18 @@ mod tests {
         assert_eq!(verdict("rate", 125.0, 1.25, 1.4), Verdict::Must);
         assert_eq!(verdict("rate", 124.0, 1.25, 1.4), Verdict::Missed);
         assert_eq!(verdict("rate", 140.0, 1.25, 1.4), Verdict::Aim);
+        assert_eq!(verdict("message-rate", 1_000.0, 10.0, 15.0), Verdict::Must);
+        assert_eq!(verdict("message-rate", 999.0, 10.0, 15.0), Verdict::Missed);
+        assert_eq!(verdict("message-cost", 70.0, 0.7, 0.5), Verdict::Must);
+        assert_eq!(verdict("message-cost", 71.0, 0.7, 0.5), Verdict::Missed);
+    }
+
+    #[test]
+    fn a_figure_without_a_bound_is_shown_and_not_judged() {
+        let figure = Figure { must: None, ..figure("rate", 1.0, 1.0) };
+        let outcome =
+            figure.judge(&results("replies_per_sec", &[1.0]), &results("replies_per_sec", &[2.0])).unwrap();
+        assert_eq!((outcome.ratios, outcome.verdict), (vec![0.5], Verdict::Unjudged));
     }
 
     #[test]

@@ -300,11 +300,18 @@ impl Plan {
         });
         cut(&mut self.generator);
         self.server.iter_mut().for_each(|server| server.settle_secs = server.settle_secs.min(0.5));
-        let (there, missing) = std::mem::take(&mut self.server)
-            .into_iter()
-            .partition(|server| server.version.first().is_none_or(|program| is_installed(program)));
+        let (there, missing) = std::mem::take(&mut self.server).into_iter().partition(Server::is_installed);
         self.server = there;
         missing.into_iter().map(|server| server.name).collect()
+    }
+}
+
+impl Server {
+    /// Whether there is what it is asked for its version by, and what is started, where the plan says in which folder
+    /// that is.
+    fn is_installed(&self) -> bool {
+        self.version.first().is_none_or(|program| is_installed(program))
+            && self.command.first().is_none_or(|program| !program.contains('/') || is_installed(program))
     }
 }
 
@@ -375,6 +382,7 @@ pub(super) mod tests {
             { name = "b", command = ["b"], ipv4_only = true },
             { name = "gone", command = ["gone"], version = ["target/no/such/program"] },
             { name = "echo", command = ["echo"], is_echo = true },
+            { name = "script", command = ["target/no/such/script"], version = ["sh"] },
         ]
         [[workload]]
         key = "some"
@@ -413,8 +421,8 @@ pub(super) mod tests {
     #[test]
     fn who_can_has_a_turn() {
         let plan = read(PLAN).unwrap();
-        assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "gone", "echo"]);
-        assert_eq!(names(&plan, 0, Family::V6), ["a", "gone", "echo"]);
+        assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "gone", "echo", "script"]);
+        assert_eq!(names(&plan, 0, Family::V6), ["a", "gone", "echo", "script"]);
         assert_eq!(names(&plan, 2, Family::V4), ["ten", "many", "bad"]);
         assert!(names(&plan, 2, Family::V6).is_empty());
     }
@@ -452,7 +460,7 @@ pub(super) mod tests {
     #[test]
     fn a_smoke_is_small_and_does_without_what_is_not_installed() {
         let mut plan = read(PLAN).unwrap();
-        assert_eq!(plan.shrink(), ["gone"]);
+        assert_eq!(plan.shrink(), ["gone", "script"]);
         assert_eq!(names(&plan, 0, Family::V4), ["a", "b", "echo"]);
         let all: Vec<_> =
             [0, 2].into_iter().flat_map(|at| plan.tasks(&plan.workload[at], Family::V4).unwrap()).collect();

@@ -93,7 +93,7 @@ impl<'a> Measured<'a> {
             side(&own),
             side(&other),
             value,
-            format!("{sign} {must}{unit}{prompt}"),
+            must.map_or("-".to_owned(), |must| format!("{sign} {must}{unit}{prompt}")),
             aim.map_or("-".to_owned(), |aim| format!("{aim}{unit}")),
             self.verdict().to_owned(),
         ]

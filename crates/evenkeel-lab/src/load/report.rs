@@ -48,6 +48,11 @@ pub(crate) struct Report {
     checks_connection_ids: Option<bool>,
     /// `null` where peers do not speak through the tracker.
     relayed: Option<Relayed>,
+    /// Replies, offers and answers that came out of the tracker; `null` where peers do not speak through it.
+    messages: Option<u64>,
+    messages_per_sec: Option<f64>,
+    /// Of these for each reply.
+    mean_messages: Option<f64>,
     server: Option<Server>,
     generator: Generator,
     bottleneck: Bottleneck,
@@ -90,6 +95,8 @@ struct Server {
     cpu_ns_per_reply: f64,
     user_ns_per_reply: f64,
     system_ns_per_reply: f64,
+    /// `null` where peers do not speak through the tracker.
+    cpu_ns_per_message: Option<f64>,
     /// Cores that all threads used together.
     cores: f64,
     /// Share of the time in which the busiest thread ran, or would have.
@@ -146,6 +153,7 @@ impl Report {
         let micros = |quantile| tally.latency(quantile) as f64 / 1_000.0;
         let server = server(run, metered);
         let kept_rate = run.options.rate.is_some_and(|rate| replies_per_sec >= 0.98 * rate);
+        let messages = messages(run);
         let busiest = server.as_ref().map(|server| server.busiest_thread);
         Self {
             asked: Asked::new(run),
@@ -176,6 +184,9 @@ impl Report {
             hostile_clients: tally.crowd,
             checks_connection_ids,
             relayed: (run.options.protocol == Protocol::Ws).then_some(tally.relayed),
+            messages,
+            messages_per_sec: messages.map(|messages| messages as f64 / secs),
+            mean_messages: messages.map(|messages| mean(messages, tally.replies())),
             bottleneck: Bottleneck::judge(kept_rate, busiest, metered.generator_busy),
             server,
             generator: Generator {
@@ -234,6 +245,12 @@ impl Asked {
     }
 }
 
+/// What came out of a tracker that peers speak through.
+fn messages(run: &Run<'_>) -> Option<u64> {
+    let Relayed { offers_received, answers_received, .. } = run.tally.relayed;
+    (run.options.protocol == Protocol::Ws).then_some(run.tally.replies() + offers_received + answers_received)
+}
+
 fn server(run: &Run<'_>, metered: &Metered) -> Option<Server> {
     let server = metered.server.as_ref()?;
     let replies = run.tally.replies();
@@ -243,6 +260,7 @@ fn server(run: &Run<'_>, metered: &Metered) -> Option<Server> {
         cpu_ns_per_reply: mean(server.used.cpu, replies),
         user_ns_per_reply: mean(server.used.user, replies),
         system_ns_per_reply: mean(server.used.cpu - server.used.user, replies),
+        cpu_ns_per_message: messages(run).map(|messages| mean(server.used.cpu, messages)),
         cores: of_time(server.used.cpu),
         busiest_thread: of_time(server.used.busiest),
         rss_before_bytes: server.rss_before,
@@ -295,9 +313,11 @@ impl fmt::Display for Report {
         }
         if let Some(Relayed { offers_sent, offers_received, answers_sent, answers_received }) = self.relayed {
             let (offers, answers) = (offers_received, answers_received);
+            let messages = self.messages_per_sec.unwrap_or_default();
             writeln!(
                 f,
-                "  relayed      {offers} offers of {offers_sent}, {answers} answers of {answers_sent}"
+                "  relayed      {offers} offers of {offers_sent}, {answers} answers of {answers_sent}; {messages:.0} messages/s \
+                 in all"
             )?;
         }
         if let Some(Seen { opened, ended, outlived, bytes_sent, bytes_back }) = self.hostile_clients {

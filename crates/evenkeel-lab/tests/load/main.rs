@@ -134,7 +134,7 @@ fn other_machines_are_left_alone() {
 
 #[test]
 fn the_echo_is_taken_for_a_tracker() {
-    let echo = tracker::Echo::start(env!("CARGO_BIN_EXE_evenkeel-lab"));
+    let echo = tracker::Echo::start(env!("CARGO_BIN_EXE_evenkeel-lab"), &["echo"]);
     let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-lab"))
         .args(["load", "--json", "-", "--warmup", "0", "--duration", "0.1", "--target", &echo.address])
         .output()
@@ -142,6 +142,22 @@ fn the_echo_is_taken_for_a_tracker() {
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&result["mean_peers"], &result["mean_reply_bytes"]), (&30.0.into(), &200.0.into()));
     assert_eq!(number(&result, "errors"), 0);
+}
+
+#[test]
+fn the_page_is_taken_for_a_tracker_and_is_as_long_as_it_was_told() {
+    let page = tracker::Echo::start(env!("CARGO_BIN_EXE_evenkeel-lab"), &["page", "--reply-bytes", "321"]);
+    // One that closes says so, which takes 19 bytes.
+    for (protocol, bytes) in [("http", 321.0), ("http-close", 340.0)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-lab"))
+            .args(["load", "--json", "-", "--warmup", "0", "--duration", "0.1", "--target", &page.address])
+            .args(["--protocol", protocol])
+            .output()
+            .unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(number(&result, "replies") > 0, "{result}");
+        assert_eq!((number(&result, "errors"), &result["mean_reply_bytes"]), (0, &bytes.into()));
+    }
 }
 
 /// A plan of one short load; `servers` stands in it as TOML.

@@ -168,15 +168,15 @@ fn reply() -> Reply {
     Reply { stats: Stats::default(), interval_secs: 1800, min_interval_secs: 300, warning: None }
 }
 
-/// `evenkeel-lab echo`.
+/// `evenkeel-lab echo`, or another command of it that says last in its first line where it listens.
 pub(crate) struct Echo {
     pub address: String,
     child: Child,
 }
 
 impl Echo {
-    pub(crate) fn start(program: &str) -> Self {
-        let mut child = Command::new(program).arg("echo").stdout(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self { address: line.split_ascii_whitespace().last().unwrap().to_owned(), child }

@@ -37,6 +37,8 @@ fn offers_and_answers_go_both_ways() {
         assert!(relayed("offers_received") > 0 && relayed("offers_sent") > number(&result, "announces"));
         assert!(relayed("answers_sent") > relayed("offers_received") / 4, "{result}");
         assert!(relayed("answers_received") > 0);
+        let came_out = number(&result, "replies") + relayed("offers_received") + relayed("answers_received");
+        assert_eq!(number(&result, "messages"), came_out);
         assert!(result["latency_us"]["p50"].as_f64().unwrap() > 0.0);
     }
 }
