@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use api::{Api, Field, Form, Part, fields_of, path_of};
+pub(crate) use api::{Api, Face, Field, Form, Part, fields_of, path_of};
 
 use crate::listen::http::Shared;
 
@@ -30,7 +30,7 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     registry: Registry,
-    (http, api): (Arc<Shared>, Option<Api>),
+    (http, api, face): (Arc<Shared>, Option<Api>, Option<Face>),
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut stop = stopping.clone();
@@ -40,6 +40,9 @@ pub(crate) async fn serve(
         .with_state(Admin { registry: Arc::new(registry), http, stopping });
     if let Some(api) = api {
         router = router.nest("/api/v1", api.router());
+    }
+    if let Some(face) = face {
+        router = router.merge(face.router());
     }
     let stopped = async move {
         // An error means that the sender is gone: the program ends.

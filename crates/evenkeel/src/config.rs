@@ -13,6 +13,7 @@ use crate::classes::Classes;
 pub use crate::classes::{Class, NoClass};
 use crate::node::Orders;
 
+mod etracker;
 mod kind;
 mod load;
 mod problem;
@@ -25,8 +26,8 @@ pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
 pub(crate) use table::LEVELS;
 pub use table::{
-    Access, Acme, Admin, Announce, Config, Database, Equilibrium, Limits, Log, Proxy, Server, State, Tls,
-    WebTorrent,
+    Access, Acme, Admin, Announce, Compatibility, Config, Database, Equilibrium, Limits, Log, Proxy, Server,
+    State, Tls, WebTorrent,
 };
 pub use text::{example, show};
 pub use url::PublicUrl;
@@ -153,6 +154,7 @@ impl Config {
         found.extend(self.half_a_certificate());
         found.extend(self.two_certificates());
         found.extend(self.keys_for_nothing());
+        found.extend(self.nothing_behind_a_face());
         found.extend(self.no_port_for_the_challenge());
         found.extend(self.nobody_to_believe(known));
         found
@@ -200,6 +202,16 @@ impl Config {
             key: "access.keys_for_anybody".to_owned(),
             given: Some("true".to_owned()),
             message: "must be false while announce keys mean nothing (access.preset, access.identity)"
+                .to_owned(),
+        })
+    }
+
+    fn nothing_behind_a_face(&self) -> Option<Problem> {
+        (self.compatibility.etracker && self.axes().are_open()).then(|| Problem {
+            origin: self.origins.get("compatibility.etracker").cloned(),
+            key: "compatibility.etracker".to_owned(),
+            given: Some("true".to_owned()),
+            message: "must be false while anybody may announce anything (access.preset, access.identity): nothing is kept then"
                 .to_owned(),
         })
     }

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::access::Access;
 use crate::acme::Renewer;
+use crate::admin::{self, Face};
 use crate::banner::Banner;
 use crate::config::{Config, Reload};
 use crate::counters::Dialect;
@@ -28,7 +29,7 @@ use crate::node::{Node, Secrets};
 use crate::sockets::Sockets;
 use crate::state::StateDir;
 use crate::tls::{Renew, Tls};
-use crate::{admin, census, sockets, sweeper, system};
+use crate::{census, sockets, sweeper, system};
 
 /// Everything is over after so long, whatever is still open.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -222,7 +223,18 @@ impl Tracker {
             let urls = self.banner.announce_urls();
             let url = urls.into_iter().next().map(|url| url.text);
             let api = self.database.as_ref().map(|database| database.api.clone().announced_at(url));
-            let served = (Arc::clone(&self.http), api);
+            let face =
+                api.clone().zip(self.database.as_ref()).filter(|_| start.config.compatibility.etracker);
+            let face = face.map(|(api, database)| {
+                let control = Arc::clone(&database.control);
+                Face::new(
+                    api,
+                    control,
+                    Arc::clone(&self.http),
+                    start.config.compatibility.etracker_authorization,
+                )
+            });
+            let served = (Arc::clone(&self.http), api, face);
             tokio::spawn(admin::serve(
                 listener,
                 metrics::registry(sources),

@@ -57,19 +57,35 @@ impl<'a> TorrentFile<'a> {
 
     /// The file with one announce URL, or with none: nothing of where it was announced before stays.
     pub(crate) fn announced_at(&self, url: Option<&str>) -> Vec<u8> {
-        let mut file = vec![b'd'];
         // The first of all keys that matter: what is before it in a dictionary is nothing that is known.
         let own = url.map(|url| (&b"announce"[..], string(url.as_bytes())));
         let kept = self.pairs.iter().filter(|(key, _)| !ELSEWHERE.contains(key)).cloned();
-        let mut pairs: Vec<_> = own.into_iter().chain(kept).collect();
-        pairs.sort_by_key(|(key, _)| *key);
-        for (key, value) in pairs {
-            file.extend(string(key));
-            file.extend(value);
-        }
-        file.push(b'e');
-        file
+        written(own.into_iter().chain(kept).collect())
     }
+}
+
+/// The file with `private` in its info dictionary (BEP 27): another torrent than before, unless it was private already.
+pub(crate) fn made_private(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    let mut file = pairs(bytes)?;
+    for (_, raw) in file.iter_mut().filter(|(key, _)| *key == b"info") {
+        let mut info = pairs(raw)?;
+        info.retain(|(key, _)| *key != b"private");
+        info.push((b"private", b"i1e".to_vec()));
+        *raw = written(info);
+    }
+    Ok(written(file))
+}
+
+/// A dictionary of these, in the order that dictionaries have.
+fn written(mut pairs: Vec<Pair<'_>>) -> Vec<u8> {
+    pairs.sort_by_key(|(key, _)| *key);
+    let mut bytes = vec![b'd'];
+    for (key, value) in pairs {
+        bytes.extend(string(key));
+        bytes.extend(value);
+    }
+    bytes.push(b'e');
+    bytes
 }
 
 /// The info dictionary of a file, as it stands.

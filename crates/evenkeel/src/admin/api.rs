@@ -19,6 +19,7 @@ use crate::store::{Hash32, Kind, Scope, Store};
 
 mod caller;
 mod describe;
+mod etracker;
 mod fields;
 mod files;
 mod page;
@@ -27,6 +28,7 @@ mod requests;
 mod rows;
 
 pub(crate) use describe::{Field, Form, Part, fields_of};
+pub(crate) use etracker::Face;
 use fields::Fields;
 use problem::Problem;
 

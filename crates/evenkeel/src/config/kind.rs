@@ -8,7 +8,8 @@ use evenkeel_core::rules::Bounds;
 use toml::de::DeValue;
 
 use super::PublicUrl;
-use crate::database;
+use crate::store::Hash32;
+use crate::{control, database};
 
 /// What the table says about one setting with values of type `T`.
 pub(super) trait Kind<T> {
@@ -283,6 +284,33 @@ impl Kind<Option<database::Url>> for DatabaseUrl {
     }
 
     fn write(&self, value: &Option<database::Url>) -> String {
+        quoted(if value.is_some() { "***" } else { "" })
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// A password of which only the hash is kept, or the empty text for none.
+#[derive(Clone, Copy)]
+pub(super) struct Password;
+
+impl Kind<Option<Hash32>> for Password {
+    fn default(&self) -> Option<Hash32> {
+        None
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Option<Hash32>> {
+        let text = value.as_str()?;
+        Some((!text.is_empty()).then(|| control::hash(text.as_bytes())))
+    }
+
+    fn allowed(&self) -> String {
+        "a text, or \"\"".to_owned()
+    }
+
+    fn write(&self, value: &Option<Hash32>) -> String {
         quoted(if value.is_some() { "***" } else { "" })
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::args::Flags;
 
+use super::etracker;
 use super::problem::{Error, Origin, Problem};
 use super::read::{PREFIX, Reader};
 use super::{Config, Flagged};
@@ -22,6 +23,8 @@ pub struct Reload {
     environment: Vec<(OsString, OsString)>,
     file: Option<PathBuf>,
     places: Vec<PathBuf>,
+    /// Of etracker.
+    dotenv: PathBuf,
 }
 
 impl Reload {
@@ -35,10 +38,12 @@ impl Reload {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         places: Vec<PathBuf>,
     ) -> Self {
-        let is_ours = |name: &OsString| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours =
+            |name: &OsString| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || etracker::knows(name);
         let environment = environment.into_iter().filter(|(name, _)| is_ours(name)).collect();
         let file = flags.config.clone().or_else(|| find(&places));
-        Self { flags, environment, file, places }
+        let dotenv = places.first().map_or_else(PathBuf::new, |place| place.with_file_name(".env"));
+        Self { flags, environment, file, places, dotenv }
     }
 
     /// Reads file, environment and flags. The file that was found first stays the file: if it has gone, that
@@ -49,10 +54,19 @@ impl Reload {
         let text = file.as_deref().map_or_else(String::new, |path| read(path, &mut problems));
         let variables = self.variables(&mut problems);
 
+        let (defaults, of_etracker) = match asks_for_etracker(file.as_deref(), &text, &variables) {
+            Some(origin) => (
+                etracker::defaults(&origin),
+                etracker::settings(&self.environment, &self.dotenv, &mut problems),
+            ),
+            None => Default::default(),
+        };
         let mut reader = Reader::new(problems);
+        reader.add_foreign(defaults);
         if let Some(path) = &file {
             reader.add_file(path, &text);
         }
+        reader.add_foreign(of_etracker);
         reader.add_environment(&variables);
         let mut config = Config::read_from(&mut reader);
         reader.refuse_rest();
@@ -88,6 +102,17 @@ impl Reload {
         }
         variables
     }
+}
+
+/// Where it says that etracker's variables count, if they do. What is wrong is found when all is read.
+fn asks_for_etracker(file: Option<&Path>, text: &str, variables: &[(String, String)]) -> Option<Origin> {
+    let mut reader = Reader::new(Vec::new());
+    if let Some(path) = file {
+        reader.add_file(path, text);
+    }
+    reader.add_environment(variables);
+    let is_on = Config::read_from(&mut reader).compatibility.etracker;
+    reader.origins.remove("compatibility.etracker").filter(|_| is_on)
 }
 
 /// Kubernetes and Docker links describe a service called `evenkeel` to every container beside it, in names

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::etracker::Foreign;
 use super::kind::Kind;
 use super::problem::{Origin, Problem};
 use super::table::SECTIONS;
@@ -91,6 +92,14 @@ impl<'a> Reader<'a> {
                 shown: short(text),
                 origin: Origin::Environment(format!("{PREFIX}{name}")),
             });
+        }
+    }
+
+    /// Adds settings that stand somewhere under another name.
+    pub(super) fn add_foreign(&mut self, settings: Vec<Foreign>) {
+        for Foreign { key, value, origin } in settings {
+            let shown = value.as_str().map_or_else(|| "true".to_owned(), short);
+            self.given.push(Given { path: key.to_owned(), value, bare: None, shown, origin });
         }
     }
 

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use tracing::Level;
 
 use super::kind::{
-    Addresses, Choice, DatabaseUrl, FilePath, HttpsUrl, Kind, Number, Socket, Switch, Texts, Url, bounded,
-    number,
+    Addresses, Choice, DatabaseUrl, FilePath, HttpsUrl, Kind, Number, Password, Socket, Switch, Texts, Url,
+    bounded, number,
 };
 use super::problem::Origin;
 use super::read::Reader;
@@ -23,6 +23,7 @@ use crate::acme::Challenge;
 use crate::classes::Class;
 use crate::database;
 use crate::redirects::Redirect;
+use crate::store::Hash32;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -451,6 +452,15 @@ settings! {
         /// Bookings that may wait in memory while the database is away: one for each client of a user on a torrent, of
         /// about 250 bytes. Beyond it bookings are counted and not credited.
         bookings_waiting_max: u32 = number(500_000, 1_000, 50_000_000), at Start;
+    }
+    /// Faces of other trackers, for whoever moves from one.
+    compatibility: Compatibility {
+        /// Whether the admin port answers what etracker answered below /api, and etracker's environment variables count.
+        /// Where nothing else is said, access.preset is "private" then, and access.keys_for_anybody true.
+        etracker: bool = Switch(false), at Start;
+        /// The header Authorization of requests to /api that change something; "" refuses them all. Better given as
+        /// ETRACKER_AUTHORIZATION.
+        etracker_authorization: Option<Hash32> = Password, at Start;
     }
     /// What outlives a restart.
     state: State {

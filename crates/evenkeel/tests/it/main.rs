@@ -4,6 +4,7 @@
 //! * `acme`: certificates from an authority, which `pebble` is;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
 //! * `ask`: the commands that ask a tracker, with `ask/webtorrent` for ws and wss;
+//! * `etracker`: what programs and operators know from another tracker;
 //! * `equilibrium`: policies, and who callers are;
 //! * `udp`, `http`: what only one dialect has;
 //! * `ws`: WebTorrent, with `websocket` as its client;
@@ -39,6 +40,7 @@ mod canary;
 mod crash;
 mod desk;
 mod equilibrium;
+mod etracker;
 mod files;
 mod hostile;
 mod hostile_ws;

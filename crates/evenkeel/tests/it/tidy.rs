@@ -55,10 +55,12 @@ fn names_are_those_of_the_glossary() {
         if path.ends_with("tidy.rs") {
             continue;
         }
+        // What another tracker calls things is part of its face.
+        let has_words_of_its_own = path.ends_with("etracker.rs");
         for (wrong, right) in
             [("infohash", "info hash"), ("InfoHashes", "info hashes"), ("torrent_map", "swarm")]
         {
-            assert!(!text.contains(wrong), "{path} says {wrong:?}: say {right:?}");
+            assert!(has_words_of_its_own || !text.contains(wrong), "{path} says {wrong:?}: say {right:?}");
         }
         for unfinished in ["TO\u{44}O", "FIX\u{4d}E", "X\u{58}X "] {
             assert!(!text.contains(unfinished), "{path} has an unfinished mark");

@@ -26,27 +26,32 @@ impl From<Fault> for Problem {
 pub(super) async fn upload(State(api): State<Api>, RawQuery(query): RawQuery, body: Body) -> Response {
     api.run(move |store| {
         let state = state_of(query.as_deref().unwrap_or_default())?;
-        let body = whole(body)?;
-        let file = TorrentFile::read(&body)?;
-        let mut torrent = Torrent {
-            id: 0,
-            info_hash_v1: file.info_hash_v1,
-            info_hash_v2: file.info_hash_v2,
-            name: file.name.clone(),
-            size_bytes: Some(file.size_bytes),
-            state,
-            reason: String::new(),
-            upload_percent: 100,
-            download_percent: 100,
-            freeleech_until: 0,
-            created_at: now_secs(),
-        };
-        let edits = [Edit::Torrent(torrent.clone()), Edit::File(0, file.announced_at(None))];
-        let ids = store.edit(&edits).map_err(|error| Problem::from(error).without_row())?;
-        torrent.id = ids[0];
+        let torrent = take(store, &whole(body)?, state)?;
         Ok((StatusCode::CREATED, rows::show(&Row::Torrent(torrent))))
     })
     .await
+}
+
+/// Takes a file into the catalogue.
+pub(super) fn take(store: &mut dyn Store, file: &[u8], state: TorrentState) -> Result<Torrent, Problem> {
+    let file = TorrentFile::read(file)?;
+    let mut torrent = Torrent {
+        id: 0,
+        info_hash_v1: file.info_hash_v1,
+        info_hash_v2: file.info_hash_v2,
+        name: file.name.clone(),
+        size_bytes: Some(file.size_bytes),
+        state,
+        reason: String::new(),
+        upload_percent: 100,
+        download_percent: 100,
+        freeleech_until: 0,
+        created_at: now_secs(),
+    };
+    let edits = [Edit::Torrent(torrent.clone()), Edit::File(0, file.announced_at(None))];
+    let ids = store.edit(&edits).map_err(|error| Problem::from(error).without_row())?;
+    torrent.id = ids[0];
+    Ok(torrent)
 }
 
 /// `state=pending`: it waits for somebody to look at it.
@@ -76,14 +81,26 @@ pub(super) async fn personalise(State(api): State<Api>, id: Id, body: Body) -> R
         fields.text("key", &mut key)?;
         fields.end()?;
         let secret = if key.is_empty() { (Kind::User, "passkey", passkey) } else { (Kind::Key, "key", key) };
-        let (torrent, file) = kept(store, given(id)?)?;
-        check(store, &secret)?;
-        let url = own_url(&base.ok_or_else(Problem::no_announce_url)?, &secret.2);
-        let file = TorrentFile::read(&file)?.announced_at(Some(&url));
-        Ok((torrent, file))
+        personal(store, given(id)?, (&secret, base))
     });
     made.await.map_or_else(IntoResponse::into_response, |(torrent, file)| as_file(&torrent, file))
 }
+
+/// A torrent's file with somebody's announce URL in it.
+pub(super) fn personal(
+    store: &mut dyn Store,
+    id: i64,
+    (secret, base): (&OwnSecret, Option<String>),
+) -> Result<(Torrent, Vec<u8>), Problem> {
+    let (torrent, file) = kept(store, id)?;
+    check(store, secret)?;
+    let url = own_url(&base.ok_or_else(Problem::no_announce_url)?, &secret.2);
+    let file = TorrentFile::read(&file)?.announced_at(Some(&url));
+    Ok((torrent, file))
+}
+
+/// Whose file it is to be: the kind of secret, the field that it is given in, and itself.
+pub(super) type OwnSecret = (Kind, &'static str, String);
 
 fn kept(store: &mut dyn Store, id: i64) -> Result<(Torrent, Vec<u8>), Problem> {
     let Row::Torrent(torrent) = find(store, Kind::Torrent, id)? else { return Err(Problem::missing()) };
@@ -92,7 +109,7 @@ fn kept(store: &mut dyn Store, id: i64) -> Result<(Torrent, Vec<u8>), Problem> {
 }
 
 /// Whether somebody can announce with a secret. It has to stand in a URL as it is.
-fn check(store: &mut dyn Store, (kind, field, secret): &(Kind, &'static str, String)) -> Result<(), Problem> {
+fn check(store: &mut dyn Store, (kind, field, secret): &OwnSecret) -> Result<(), Problem> {
     let unknown = || Problem::invalid(field, "one that is known, and that can stand in a URL");
     let path = format!("/{secret}/announce");
     if secret::of_url(path.as_bytes()) != Some(secret.as_bytes()) {
@@ -113,7 +130,7 @@ fn own_url(base: &str, secret: &str) -> String {
     format!("{root}/{secret}/announce")
 }
 
-fn as_file(torrent: &Torrent, file: Vec<u8>) -> Response {
+pub(super) fn as_file(torrent: &Torrent, file: Vec<u8>) -> Response {
     // A name may hold anything; the number never does.
     let disposition = format!("attachment; filename=\"{}.torrent\"", torrent.id);
     let head = [

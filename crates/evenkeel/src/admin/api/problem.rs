@@ -46,6 +46,15 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "missing", "there is no such row", None)
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence.
+    pub(super) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
     /// Whether this says that a row is not there.
     pub(super) fn is_missing(&self) -> bool {
         self.status == StatusCode::NOT_FOUND

@@ -7,6 +7,8 @@ use tracing::Level;
 use super::*;
 use crate::config::{Format, example, show};
 
+mod etracker;
+
 /// A directory with one place for a configuration file.
 struct Rig {
     directory: TempDir,
