@@ -4,6 +4,7 @@
 //! * `acme`: certificates from an authority, which `pebble` is;
 //! * `announce`, `scrape`: one scenario for every dialect and family;
 //! * `ask`: the commands that ask a tracker, with `ask/webtorrent` for ws and wss;
+//! * `containers`: what is needed to run in one;
 //! * `etracker`: what programs and operators know from another tracker;
 //! * `equilibrium`: policies, and who callers are;
 //! * `udp`, `http`: what only one dialect has;
@@ -37,6 +38,7 @@ mod authority;
 mod backup;
 mod bencode;
 mod canary;
+mod containers;
 mod crash;
 mod desk;
 mod equilibrium;
