@@ -36,6 +36,15 @@ esac
 cargo build --quiet --release --locked -p evenkeel -p evenkeel-lab
 lab=${CARGO_TARGET_DIR:-target}/release/evenkeel-lab
 
+# The certificate of all servers that speak TLS.
+tls=${CARGO_TARGET_DIR:-target}/prove-bench/tls
+mkdir -p "$tls"
+[ -s "$tls/cert.pem" ] || {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=localhost \
+        -keyout "$tls/key.pem" -out "$tls/cert.pem.new" 2>/dev/null || { echo "openssl made no certificate" >&2; exit 1; }
+    mv "$tls/cert.pem.new" "$tls/cert.pem"
+}
+
 # A network of our own: nobody else's packets, and addresses enough for IPv6. What runs in a process namespace ends with
 # its first process, whatever happens: a server that was left behind would disturb all that follow.
 as_root=

@@ -6,6 +6,7 @@
 //! * `run`: clock, phases and counts that every protocol shares;
 //! * `udp`, `packets`: load over UDP, hostile packets included;
 //! * `crowd`: hostile clients beside a load over TCP;
+//! * `guard`: connections over TCP, with TLS or without;
 //! * `http`, `message`: load over HTTP;
 //! * `ws`: load over WebSockets, offers and answers included;
 //! * `process`: what a process used, by the kernel's count;
@@ -22,6 +23,7 @@ use crate::system;
 
 mod crowd;
 mod flight;
+mod guard;
 mod http;
 mod message;
 pub(crate) mod pace;
@@ -96,6 +98,9 @@ pub(crate) struct Options {
     /// HTTP and WebSocket: path of announces.
     #[arg(long, default_value = "/announce")]
     path: String,
+    /// HTTP and WebSocket: speak TLS 1.3, and shake hands in this way for each connection. Any certificate is believed.
+    #[arg(long, value_enum)]
+    tls: Option<guard::Handshakes>,
     /// IPv6: a network whose addresses all belong to this machine, to ask from as many as there are sources:
     /// fd00:: after `ip -6 route add local fd00::/64 dev lo`.
     #[arg(long)]
@@ -232,6 +237,10 @@ fn check(options: &Options) -> anyhow::Result<()> {
     );
     ensure!(options.hostile <= 0.95, "--hostile must be 0.95 or less: the good ones set the pace");
     ensure!(options.hostile == 0.0 || !options.fill, "--hostile and --fill exclude each other");
+    ensure!(
+        options.tls.is_none() || (options.protocol != Protocol::Udp && options.hostile == 0.0),
+        "--tls goes with neither UDP nor --hostile"
+    );
     let is_time = |secs: f64| (0.0..=86_400.0).contains(&secs);
     ensure!(is_time(options.hold), "--hold must be 0 to 86400");
     ensure!(is_time(options.warmup) && is_time(options.timeout), "--warmup and --timeout must be 0 to 86400");
@@ -275,6 +284,8 @@ mod tests {
             "--duration 0",
             "--duration NaN",
             "--rate 0",
+            "--tls full",
+            "--protocol http --tls full --hostile 0.5",
             "--seeders -1",
             "--window 0",
         ] {

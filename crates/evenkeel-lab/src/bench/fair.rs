@@ -11,6 +11,9 @@ const PEERS_APART_MAX: f64 = 0.02;
 /// How far the mean number of messages for each reply may be apart: which offers are answered is left to chance.
 const MESSAGES_APART_MAX: f64 = 0.05;
 
+/// Share of the handshakes that may be others than was asked for.
+const OTHER_HANDSHAKES_MAX: f64 = 0.02;
+
 /// Share of the requests that may be lost without a word about it.
 const LOST_MAX: f64 = 0.001;
 
@@ -80,11 +83,31 @@ impl Side<'_> {
             let share = count("lost") / (count("lost") + count("replies")) * 100.0;
             marks.doubts.push(format!("{name} lost {share:.1} % of the requests"));
         }
+        self.judge_handshakes(marks);
         for (metric, least) in &self.task.metric_min {
             let came = |result: &&Value| result["metrics"][metric].as_f64() < Some(*least);
             if self.results.iter().filter(|result| !result.is_null()).any(|result| came(&result)) {
                 marks.unfair.push(format!("{metric} of {name} stayed below {least}"));
             }
+        }
+    }
+
+    /// Who resumes no session, or resumes one unasked, does another work.
+    fn judge_handshakes(&self, marks: &mut Marks) {
+        let count = |kind: &str| {
+            self.results.iter().filter_map(|result| result["handshakes"][kind].as_f64()).sum::<f64>()
+        };
+        let (full, resumed) = (count("full"), count("resumed"));
+        let other = match self.task.argument("--tls") {
+            Some("resumed") => full,
+            Some(_) => resumed,
+            None => return,
+        };
+        // A session is lost with a connection that breaks.
+        if other > OTHER_HANDSHAKES_MAX * (full + resumed) {
+            marks
+                .unfair
+                .push(format!("{} made {full} full handshakes and resumed {resumed}", self.task.name));
         }
     }
 
@@ -201,6 +224,21 @@ mod tests {
             unfair(|result| result["asked"]["numwant"] = json!(50)),
             "a and b were asked different things"
         );
+    }
+
+    #[test]
+    fn who_shakes_hands_otherwise_is_unfair() {
+        let judge = |tls: &str, full: u32, resumed: u32| {
+            let mut task = task("a");
+            task.load = Some(vec!["--tls".to_owned(), tls.to_owned()]);
+            let mut result = result(30.0);
+            result["handshakes"] = json!({ "full": full, "resumed": resumed });
+            judge(&figure("cost"), &[Side { task: &task, results: &[result] }]).unfair.join("; ")
+        };
+        assert_eq!((judge("full", 100, 0), judge("resumed", 1, 99)), (String::new(), String::new()));
+        assert_eq!(judge("full", 0, 0), "", "all were made before");
+        assert_eq!(judge("resumed", 50, 50), "a made 50 full handshakes and resumed 50");
+        assert_eq!(judge("full", 50, 50), "a made 50 full handshakes and resumed 50");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use socket2::Type;
 
 use super::flight::{Asked, Kind};
+use super::guard::{Guard, Guarded};
 use super::message;
 use super::pace::Nanos;
 use super::run::{self, Run, Walk};
@@ -17,9 +18,11 @@ use crate::system::{Poller, Wake};
 /// One connection, open or not.
 struct Connection {
     source: usize,
-    stream: Option<TcpStream>,
+    stream: Option<Guarded>,
     /// Whether the stream has answered before: then it may have been closed since, which is no error.
     has_answered: bool,
+    /// Whether one before has answered: the first has no session to go on with, and its handshake is not counted.
+    has_met: bool,
     request: Vec<u8>,
     written: usize,
     response: Vec<u8>,
@@ -29,6 +32,7 @@ struct Connection {
 /// The connections, and what they share.
 struct Load<'a> {
     from: Sources,
+    guard: Guard,
     keep_alive: bool,
     path: &'a str,
     poller: Poller,
@@ -46,6 +50,7 @@ pub(crate) fn run(run: &mut Run<'_>, from: Sources, keep_alive: bool) -> anyhow:
     let connections = usize::from(options.connections);
     let mut load = Load {
         from,
+        guard: Guard::new(options.tls, connections)?,
         keep_alive,
         path: &options.path,
         poller: Poller::new()?,
@@ -64,6 +69,7 @@ impl Connection {
             source,
             stream: None,
             has_answered: false,
+            has_met: false,
             request: Vec::new(),
             written: 0,
             response: Vec::new(),
@@ -148,7 +154,7 @@ impl Load<'_> {
         connection.written = 0;
         connection.response.clear();
         if connection.stream.is_none() {
-            let stream = connect(self.from, connection.source)?;
+            let stream = self.guard.wrap(token, connect(self.from, connection.source)?)?;
             self.poller.watch(&stream, token, Wake::Changes)?;
             connection.stream = Some(stream);
             connection.has_answered = false;
@@ -209,7 +215,13 @@ impl Load<'_> {
                 run.tally.reply(asked.due, now, held, response.bytes);
             }
         }
-        connection.has_answered = true;
+        if let Some(resumed) = connection.stream.as_ref().and_then(Guarded::is_resumed)
+            && !connection.has_answered
+            && connection.has_met
+        {
+            run.tally.shook_hands(now, resumed);
+        }
+        (connection.has_answered, connection.has_met) = (true, true);
         if !self.keep_alive || !response.keep_alive {
             connection.stream = None;
         }

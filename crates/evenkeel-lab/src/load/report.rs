@@ -6,9 +6,10 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use super::crowd::Seen;
+use super::guard::Handshakes;
 use super::pace::SECOND;
 use super::run::{Metered, Run};
-use super::tally::Relayed;
+use super::tally::{Handshaken, Relayed};
 use super::{Options, Protocol};
 
 /// Share of a core above which a side counts as busy all the time.
@@ -40,6 +41,8 @@ pub(crate) struct Report {
     backlog: u64,
     repeated: u64,
     connections: u64,
+    /// `null` without TLS.
+    handshakes: Option<Handshaken>,
     hostile_sent: u64,
     hostile_bytes_back: u64,
     /// `null` without hostile clients over TCP.
@@ -63,6 +66,7 @@ pub(crate) struct Report {
 struct Asked {
     target: String,
     protocol: &'static str,
+    tls: Option<Handshakes>,
     torrents: u32,
     peers: u32,
     distinct_peers: u64,
@@ -179,6 +183,7 @@ impl Report {
             backlog: tally.backlog,
             repeated: tally.repeated,
             connections: tally.connections,
+            handshakes: run.options.tls.map(|_| tally.handshakes),
             hostile_sent: tally.hostile_sent,
             hostile_bytes_back: tally.hostile_bytes_back,
             hostile_clients: tally.crowd,
@@ -224,6 +229,7 @@ impl Asked {
         Self {
             target: run.options.target.to_string(),
             protocol: run.options.protocol.name(),
+            tls: run.options.tls,
             torrents: shape.torrents,
             peers: shape.peers,
             distinct_peers: run.population.distinct(),
@@ -319,6 +325,9 @@ impl fmt::Display for Report {
                 "  relayed      {offers} offers of {offers_sent}, {answers} answers of {answers_sent}; {messages:.0} messages/s \
                  in all"
             )?;
+        }
+        if let Some(Handshaken { full, resumed }) = self.handshakes {
+            writeln!(f, "  TLS          {full} full handshakes, {resumed} resumed")?;
         }
         if let Some(Seen { opened, ended, outlived, bytes_sent, bytes_back }) = self.hostile_clients {
             writeln!(

@@ -27,6 +27,13 @@ pub(crate) struct Relayed {
     pub answers_received: u64,
 }
 
+/// Handshakes of connections that have answered, but for the first in each place of a load.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Handshaken {
+    pub full: u64,
+    pub resumed: u64,
+}
+
 /// The counts of one load.
 pub(crate) struct Tally {
     /// The time that is measured: what came before is warm-up, what comes after only settles accounts.
@@ -56,6 +63,8 @@ pub(crate) struct Tally {
     pub repeated: u64,
     /// Connections that were made, inside the window.
     pub connections: u64,
+    /// How, where they speak TLS.
+    pub handshakes: Handshaken,
     /// What peers said to each other through the tracker, inside the window.
     pub relayed: Relayed,
     /// Hostile packets sent, and bytes that came back for them.
@@ -86,6 +95,7 @@ impl Tally {
             backlog: 0,
             repeated: 0,
             connections: 0,
+            handshakes: Handshaken::default(),
             relayed: Relayed::default(),
             hostile_sent: 0,
             hostile_bytes_back: 0,
@@ -124,6 +134,14 @@ impl Tally {
                 self.peers += peers as u64;
             }
             Held::Counts => self.scrapes += 1,
+        }
+    }
+
+    /// A connection that has answered for the first time had shaken hands.
+    pub(crate) fn shook_hands(&mut self, now: Nanos, is_resumed: bool) {
+        if self.holds(now) {
+            let Handshaken { full, resumed } = &mut self.handshakes;
+            *(if is_resumed { resumed } else { full }) += 1;
         }
     }
 

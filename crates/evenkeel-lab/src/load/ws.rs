@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{Message, WebSocketStream};
 
 use super::flight::{Asked, Kind};
+use super::guard::{Guard, Guarded};
 use super::pace::Nanos;
 use super::run::{self, Run, Walk};
 use super::tally::Held;
@@ -45,6 +46,7 @@ struct Socket {
 /// The sockets, and what they share.
 struct Load {
     from: Sources,
+    guard: Guard,
     url: String,
     window: usize,
     poller: Poller,
@@ -58,6 +60,7 @@ pub(crate) fn run(run: &mut Run<'_>, from: Sources) -> anyhow::Result<()> {
     let sockets = sockets(run);
     let mut load = Load {
         from,
+        guard: Guard::new(options.tls, sockets.len())?,
         url: format!("ws://{}{}", options.target, options.path),
         window: usize::from(options.window),
         poller: Poller::new()?,
@@ -187,11 +190,12 @@ impl Load {
             .with_context(|| format!("cannot reach {target}"))?;
         let tcp: TcpStream = tcp.into();
         tcp.set_read_timeout(Some(UPGRADE_PATIENCE))?;
+        let wire = self.guard.wrap(token, tcp)?;
         let mut stream =
-            webtorrent::upgrade_now(&self.url, Nonblocking { tcp, is_drained: false, is_polled: false })?;
-        stream.get_ref().tcp.set_nonblocking(true)?;
+            webtorrent::upgrade_now(&self.url, Nonblocking { wire, is_drained: false, is_polled: false })?;
+        stream.get_ref().wire.tcp().set_nonblocking(true)?;
         stream.get_mut().is_polled = true;
-        self.poller.watch(&stream.get_ref().tcp, token, Wake::Changes)?;
+        self.poller.watch(&stream.get_ref().wire, token, Wake::Changes)?;
         socket.stream = Some(stream);
         Ok(())
     }
@@ -300,7 +304,7 @@ impl Load {
 /// worth while: there is no runtime here.
 #[derive(Debug)]
 struct Nonblocking {
-    tcp: TcpStream,
+    wire: Guarded,
     /// The last read took all that was there; more will be told by the poller.
     is_drained: bool,
     /// The upgrade is done, which waits for its bytes itself.
@@ -318,8 +322,8 @@ impl AsyncRead for Nonblocking {
         }
         let room = buf.initialize_unfilled();
         let len = room.len();
-        ready(self.tcp.read(room)).map_ok(|read| {
-            self.is_drained = self.is_polled && (1..len).contains(&read);
+        ready(self.wire.read(room)).map_ok(|read| {
+            self.is_drained = self.is_polled && !self.wire.is_secure() && (1..len).contains(&read);
             buf.advance(read);
         })
     }
@@ -327,7 +331,7 @@ impl AsyncRead for Nonblocking {
 
 impl AsyncWrite for Nonblocking {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready(self.tcp.write(buf))
+        ready(self.wire.write(buf))
     }
 
     fn poll_write_vectored(
@@ -335,7 +339,7 @@ impl AsyncWrite for Nonblocking {
         _: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready(self.tcp.write_vectored(bufs))
+        ready(self.wire.write_vectored(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -346,8 +350,8 @@ impl AsyncWrite for Nonblocking {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.tcp.shutdown(std::net::Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.wire.shut())
     }
 }
 

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod tls;
 mod tracker;
 mod webtorrent;
 mod ws_tracker;
