@@ -18,12 +18,11 @@ use std::str::FromStr;
 use crate::identity::{Identity, Tier};
 use crate::keyed::Keyed;
 use crate::rules::Rules;
-use crate::swarm::{Kind, Known, PeerKey, Record, Role, State, View};
+use crate::swarm::{Kind, Known, PeerKey, Role, State, View};
 use crate::time::Time;
-use candidates::{Candidates, Everybody, Part};
+use candidates::{Anybody, Everybody, Part};
 use handout::Handout;
 use list_size::Formula;
-use lottery::Lots;
 use random::Scratch;
 use rbs::Preset;
 use tier_backoff::Form;
@@ -101,11 +100,6 @@ pub(crate) struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// The lots of one of the others.
-    fn lots_of<R: Record>(&self, swarm: View<'_>, other: &R) -> Lots {
-        Lots::of(self.lottery, &swarm.swarm.info_hash, &R::source(&other.key()))
-    }
-
     fn part(&self) -> Part {
         if self.role.kind == Kind::Seeder { Part::Others } else { Part::All }
     }
@@ -126,6 +120,9 @@ pub(crate) fn choose(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> Option<u32> {
+    if asker.want == 0 {
+        return None;
+    }
     match asker.policy {
         Policy::Random => random::choose(swarm, asker, chance, out),
         policy if policy.needs_reports() && !rules.keep_reports => {
@@ -151,7 +148,9 @@ pub(crate) fn choose(
 pub(crate) fn grade(policy: Policy, kind: Kind, tier: Tier, busy_below: u8) -> u8 {
     match (policy, kind) {
         (Policy::Rbs(_), Kind::Seeder) => busy_below,
-        _ => tier.number(),
+        (Policy::Rbs(_) | Policy::TierBackoff(_), _) => tier.number(),
+        // For whom tiers are nothing they do not put records in another order either.
+        _ => 0,
     }
 }
 
@@ -163,10 +162,10 @@ fn may_connect(asker: &Asker<'_>, other: State) -> bool {
 
 /// One peer, a seeder if there is one, for a caller that would go away empty-handed.
 fn give_anybody(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
+    let everybody = Everybody::of(swarm, asker);
     for part in [Part::Seeders, Part::Others] {
         if out.len() == 0 {
-            let candidates = Candidates::of(swarm, asker, part, out);
-            random::take(&candidates, asker.want.min(1), &Everybody, chance, out);
+            random::take(&everybody.part(part, out), asker.want.min(1), &Anybody, chance, out);
         }
     }
 }

@@ -8,6 +8,7 @@ mod column;
 mod dialled;
 mod few;
 mod leechers;
+mod ordered;
 pub(crate) mod peers;
 pub(crate) mod report;
 mod rows;
@@ -20,12 +21,13 @@ use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::scope::Scope;
 use crate::time::Stamp;
-use column::{Column, Indexed, Ordered};
+use column::{Column, Indexed};
 pub(crate) use column::{List, Record};
 use dialled::Dialled;
 use few::{Block, Few};
+use ordered::Ordered;
 use peers::Twin;
-pub(crate) use peers::{Kind, Mark, Peer, Role, SocketId, State, WebKey, WebPeer};
+pub(crate) use peers::{Kind, Mark, Peer, Role, SocketId, State, WebKey, WebPeer, leecher_rank};
 use report::{Moved, Report};
 use rows::Row;
 
@@ -403,7 +405,7 @@ impl Edit<'_> {
     /// Notes another announce of a peer whose record is at `own`, if it changes no count; answers what was moved.
     pub(crate) fn touch(&mut self, own: Spot, entry: &Entry, now: Stamp) -> Option<Moved> {
         let state = self.view().state_of(own, entry.mark)?;
-        if !state.is_counted() || state.kind() != entry.role.kind {
+        if !state.is_counted() || state.rank() != entry.role.rank() {
             return None;
         }
         self.state_mut(own).set(entry.role, now);

@@ -1,11 +1,13 @@
 //! Everybody whom a caller may be given, and what a policy says of each.
 
+use std::ops::Range;
+
 use super::Asker;
 use super::handout::{Handout, Room};
 use super::random::Draw;
 use crate::prefetch;
 use crate::scope::Scope;
-use crate::swarm::{Family, List, Peer, PeerKey, Record, Spot, View, WebPeer};
+use crate::swarm::{Family, List, Peer, PeerKey, Record, Spot, View, WebPeer, leecher_rank};
 
 /// Which of a swarm's peers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(super) enum Part {
     Seeders,
     /// Those that lack something.
     Others,
+    /// Leechers of these tiers, both included.
+    Leechers(u8, u8),
 }
 
 /// What a policy says of a peer that the caller might be given.
@@ -27,15 +31,23 @@ pub(super) enum Verdict {
 
 /// A policy's rule for single peers.
 pub(super) trait Judge {
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict;
+    /// What is said of a record. Where it is in which list comes with it, for what is kept beside.
+    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict;
+}
+
+/// A swarm has less than 2^24 records.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "it is small")]
+fn number(of_record: usize) -> u32 {
+    of_record as u32
 }
 
 /// The rule of `random`.
-pub(super) struct Everybody;
+pub(super) struct Anybody;
 
-impl Judge for Everybody {
+impl Judge for Anybody {
     #[inline]
-    fn judge<R: Record>(&self, _: List<'_, R>, _: usize) -> Verdict {
+    fn judge<R: Record>(&self, _: &R, _: (&List<'_, R>, usize)) -> Verdict {
         Verdict::Open
     }
 }
@@ -43,8 +55,8 @@ impl Judge for Everybody {
 /// No number: a swarm has less than 2^24 records.
 const NOBODY: u32 = u32::MAX;
 
-/// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
-pub(super) struct Candidates<'a> {
+/// A swarm as a caller sees it.
+pub(super) struct Everybody<'a> {
     asker: &'a Asker<'a>,
     scope: Scope,
     /// Nobody's scope has to be looked at.
@@ -52,41 +64,65 @@ pub(super) struct Candidates<'a> {
     v4: List<'a, Peer<6>>,
     v6: List<'a, Peer<18>>,
     web: List<'a, WebPeer>,
-    /// Of each family: its first record that the caller may be given, and how many there are from there on.
-    families: [(Family, usize, usize); 3],
-    /// Numbers of the caller's own records, ascending; [`NOBODY`] for none.
-    own: [u32; 2],
 }
 
-impl<'a> Candidates<'a> {
-    pub(super) fn of(swarm: View<'a>, asker: &'a Asker<'a>, part: Part, out: &Handout<'_>) -> Self {
-        let (v4, v6, web) = (swarm.v4(), swarm.v6(), swarm.web());
+impl<'a> Everybody<'a> {
+    pub(super) fn of(swarm: View<'a>, asker: &'a Asker<'a>) -> Self {
+        let (scope, all_global) = (Scope::of(asker.key.source()), swarm.swarm.local_peers == 0);
+        Self { asker, scope, all_global, v4: swarm.v4(), v6: swarm.v6(), web: swarm.web() }
+    }
+
+    /// Those of a part whom the answer has room for.
+    pub(super) fn part(&self, part: Part, out: &Handout<'_>) -> Candidates<'_> {
         let families = [
-            family(Family::V4, v4, part, out),
-            family(Family::V6, v6, part, out),
-            family(Family::Web, web, part, out),
+            family(Family::V4, &self.v4, part, out),
+            family(Family::V6, &self.v6, part, out),
+            family(Family::Web, &self.web, part, out),
         ];
         let number = |spot: Spot| {
             let mut before = 0;
             for (family, first, len) in families {
                 if family == spot.family {
                     let at = spot.at.checked_sub(first).filter(|at| *at < len)?;
-                    return Some(before + at);
+                    return Some(number(before + at));
                 }
                 before += len;
             }
             None
         };
-        let number = |spot| u32::try_from(number(spot)?).ok();
-        let mut own = [asker.known.own, asker.known.twin].map(|spot| spot.and_then(number).unwrap_or(NOBODY));
+        let known = &self.asker.known;
+        let mut own = [known.own, known.twin].map(|spot| spot.and_then(number).unwrap_or(NOBODY));
         own.sort_unstable();
-        let (scope, all_global) = (Scope::of(asker.key.source()), swarm.swarm.local_peers == 0);
-        Self { asker, scope, all_global, v4, v6, web, families, own }
+        Candidates { all: self, families, own }
     }
 
+    /// Nobody is introduced to itself, on however many sockets it is.
+    fn is_asker(&self, peer: &WebPeer) -> bool {
+        matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == peer.key.peer_id)
+    }
+
+    #[inline]
+    fn may_learn<const N: usize>(&self, peer: &Peer<N>) -> bool {
+        self.all_global || self.scope.may_learn(Scope::of(&peer.endpoint()))
+    }
+}
+
+/// Everybody whom a caller may be given, numbered from 0, one family after the other, the caller left out.
+pub(super) struct Candidates<'a> {
+    all: &'a Everybody<'a>,
+    /// Of each family: its first record that the caller may be given, and how many there are from there on.
+    families: [(Family, usize, usize); 3],
+    /// Numbers of the caller's own records, ascending; [`NOBODY`] for none.
+    own: [u32; 2],
+}
+
+impl Candidates<'_> {
     pub(super) fn len(&self) -> usize {
-        let all: usize = self.families.iter().map(|(_, _, len)| len).sum();
-        all - self.own.iter().filter(|own| **own != NOBODY).count()
+        self.records() - self.own.iter().filter(|own| **own != NOBODY).count()
+    }
+
+    fn records(&self) -> usize {
+        self.families.iter().map(|(_, _, len)| len).sum()
     }
 
     /// The number among all records of one among those without the caller's.
@@ -102,43 +138,59 @@ impl<'a> Candidates<'a> {
         let number = self.number(drawn);
         let (_, first, len) = self.families[0];
         if (number as usize) < len {
-            prefetch::lines(&raw const self.v4.records()[first + number as usize], 1);
+            prefetch::lines(&raw const self.all.v4.records()[first + number as usize], 1);
         }
         number
     }
 
-    /// What is to be said of a candidate, before whatever a policy says of those that may be told.
-    pub(super) fn judge(&self, drawn: u32, judge: &impl Judge) -> Verdict {
-        let number = self.number(drawn) as usize;
-        let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
-        if number < v4_len {
-            return self.judge_dialled(self.v4, v4_first + number, judge);
-        }
-        let number = number - v4_len;
-        if number < v6_len {
-            return self.judge_dialled(self.v6, v6_first + number, judge);
-        }
-        let at = web_first + number - v6_len;
-        if self.is_asker(&self.web.records()[at]) { Verdict::Never } else { judge.judge(self.web, at) }
-    }
-
-    /// Nobody is introduced to itself, on however many sockets it is.
-    fn is_asker(&self, peer: &WebPeer) -> bool {
-        matches!(self.asker.key, PeerKey::Web(own) if own.peer_id == peer.key.peer_id)
-    }
-
-    fn judge_dialled<const N: usize>(
+    /// Asks a policy about the candidates of a window, which goes on at the first one behind the last; what it says of each
+    /// is told with the number that [`Candidates::give`] takes.
+    #[inline]
+    pub(super) fn look_at(
         &self,
-        list: List<'_, Peer<N>>,
-        at: usize,
+        (start, count): (usize, usize),
         judge: &impl Judge,
-    ) -> Verdict {
-        if self.may_learn(&list.records()[at]) { judge.judge(list, at) } else { Verdict::Never }
+        mut note: impl FnMut(u32, Verdict),
+    ) {
+        let all = self.records();
+        let end = start + count.min(all);
+        for range in [start..end.min(all), 0..end.saturating_sub(all)] {
+            let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, web_len)] = self.families;
+            let within = |before: usize, len: usize| {
+                range.start.saturating_sub(before).min(len)..range.end.saturating_sub(before).min(len)
+            };
+            self.look_at_dialled((&self.all.v4, v4_first, 0), within(0, v4_len), judge, &mut note);
+            self.look_at_dialled((&self.all.v6, v6_first, v4_len), within(v4_len, v6_len), judge, &mut note);
+            let before = v4_len + v6_len;
+            for at in within(before, web_len) {
+                let peer = &self.all.web.records()[web_first + at];
+                if !self.all.is_asker(peer) {
+                    note(number(before + at), judge.judge(peer, (&self.all.web, web_first + at)));
+                }
+            }
+        }
     }
 
-    /// Hands out a candidate, unless the caller may not learn of it; answers whether it did.
-    pub(super) fn give(&self, drawn: u32, out: &mut Handout<'_>) -> bool {
-        self.hand_out(self.number(drawn) as usize, &Everybody, out)
+    #[inline]
+    fn look_at_dialled<const N: usize>(
+        &self,
+        (list, first, before): (&List<'_, Peer<N>>, usize, usize),
+        range: Range<usize>,
+        judge: &impl Judge,
+        note: &mut impl FnMut(u32, Verdict),
+    ) {
+        let (own, first_number) = (self.own, number(before + range.start));
+        let places = first + range.start..first + range.end;
+        for (number, (at, record)) in (first_number..).zip(places.clone().zip(&list.records()[places])) {
+            if number != own[0] && number != own[1] && self.all.may_learn(record) {
+                note(number, judge.judge(record, (list, at)));
+            }
+        }
+    }
+
+    /// Hands out a candidate that was looked at.
+    pub(super) fn give(&self, number: u32, out: &mut Handout<'_>) {
+        self.hand_out(number as usize, &Anybody, out);
     }
 
     /// Hands out record `number`, unless the caller may not learn of it; answers whether it did.
@@ -146,7 +198,7 @@ impl<'a> Candidates<'a> {
     fn hand_out(&self, number: usize, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
         let (_, first, len) = self.families[0];
         if number < len {
-            return self.tell((self.v4, first + number), judge, &mut out.v4);
+            return self.tell((&self.all.v4, first + number), judge, &mut out.v4);
         }
         self.hand_out_other(number - len, judge, out)
     }
@@ -156,12 +208,12 @@ impl<'a> Candidates<'a> {
     fn hand_out_other(&self, number: usize, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
         let [_, (_, v6_first, v6_len), (_, web_first, _)] = self.families;
         if number < v6_len {
-            return self.tell((self.v6, v6_first + number), judge, &mut out.v6);
+            return self.tell((&self.all.v6, v6_first + number), judge, &mut out.v6);
         }
         let at = web_first + number - v6_len;
-        let peer = &self.web.records()[at];
+        let peer = &self.all.web.records()[at];
         // Addresses are for the peers to tell each other.
-        let is_told = !self.is_asker(peer) && judge.judge(self.web, at) == Verdict::Open;
+        let is_told = !self.all.is_asker(peer) && judge.judge(peer, (&self.all.web, at)) == Verdict::Open;
         if let (true, Some(sockets)) = (is_told, &mut out.sockets) {
             sockets.push(peer.key.socket);
         }
@@ -171,20 +223,16 @@ impl<'a> Candidates<'a> {
     #[inline]
     fn tell<const N: usize>(
         &self,
-        (list, at): (List<'_, Peer<N>>, usize),
+        (list, at): (&List<'_, Peer<N>>, usize),
         judge: &impl Judge,
         room: &mut Room<'_, N>,
     ) -> bool {
-        let is_told = self.may_learn(&list.records()[at]) && judge.judge(list, at) == Verdict::Open;
+        let record = &list.records()[at];
+        let is_told = self.all.may_learn(record) && judge.judge(record, (list, at)) == Verdict::Open;
         if is_told {
             room.push(list, at);
         }
         is_told
-    }
-
-    #[inline]
-    fn may_learn<const N: usize>(&self, peer: &Peer<N>) -> bool {
-        self.all_global || self.scope.may_learn(Scope::of(&peer.endpoint()))
     }
 }
 
@@ -207,10 +255,10 @@ impl<J: Judge> Draw for Drawing<'_, '_, '_, J> {
     }
 }
 
-/// Seeders come first.
+/// Where a part of a list is: its records are in the order of their ranks.
 fn family<R: Record>(
     family: Family,
-    list: List<'_, R>,
+    list: &List<'_, R>,
     part: Part,
     out: &Handout<'_>,
 ) -> (Family, usize, usize) {
@@ -223,6 +271,10 @@ fn family<R: Record>(
         Part::Others => {
             let first = list.seeders();
             (family, first, list.len() - first)
+        }
+        Part::Leechers(low, high) => {
+            let first = list.start_of(leecher_rank(high));
+            (family, first, list.start_of(leecher_rank(low) + 1) - first)
         }
     }
 }

@@ -86,7 +86,7 @@ impl<'a, const N: usize> Room<'a, N> {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, list: List<'_, Peer<N>>, at: usize) {
+    pub(super) fn push(&mut self, list: &List<'_, Peer<N>>, at: usize) {
         if let Some(slot) = self.addrs.get_mut(self.len) {
             *slot = list.records()[at].addr;
             self.len += 1;

@@ -12,6 +12,11 @@ use crate::addresses::source;
 use crate::keyed::Keyed;
 use crate::swarm::Record;
 
+/// The lottery in one swarm: nobody who does not know the secret can tell it. What follows only spreads it, since a caller
+/// may have to do with a hundred others.
+#[derive(Clone, Copy)]
+pub(super) struct Lottery(u64);
+
 /// The lots of one leecher in one swarm.
 #[derive(Clone, Copy)]
 pub(super) struct Lots(u64);
@@ -19,18 +24,21 @@ pub(super) struct Lots(u64);
 /// A share of everything, out of this.
 pub(super) const ALL: u32 = u32::MAX;
 
-impl Lots {
-    /// The lots of whoever is reached at `leecher`, in the swarm of a torrent.
-    pub(super) fn of(lottery: &Keyed, info_hash: &InfoHash, leecher: &Endpoint) -> Self {
-        let mut bytes = [0; 28];
-        let source = source(leecher);
-        bytes[..20].copy_from_slice(&info_hash.0);
-        bytes[20..20 + source.len()].copy_from_slice(source);
-        Self(lottery.hash(&bytes[..20 + source.len()]))
+impl Lottery {
+    pub(super) fn of(secret: &Keyed, info_hash: &InfoHash) -> Self {
+        Self(secret.hash(&info_hash.0))
     }
 
-    /// The lot for one of the others: evenly distributed, and open to a share that is as large. Nobody who does not know
-    /// the secret half can tell it; what follows only spreads it.
+    /// The lots of whoever is reached at `leecher`.
+    #[inline]
+    pub(super) fn lots_of(self, leecher: &Endpoint) -> Lots {
+        let bits = source(leecher).iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        Lots(spread(self.0 ^ bits))
+    }
+}
+
+impl Lots {
+    /// The lot for one of the others: evenly distributed, and open to a share that is as large.
     #[inline]
     pub(super) fn lot<R: Record>(self, other: &R) -> u32 {
         self.lot_of_bits(other.bits())
@@ -39,15 +47,19 @@ impl Lots {
     /// The same for whoever's record has these bits.
     #[inline]
     pub(super) fn lot_of_bits(self, bits: u64) -> u32 {
-        let mut bits = (self.0 ^ bits).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        bits = (bits ^ bits >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        (bits >> 32) as u32
+        (spread(self.0 ^ bits) >> 32) as u32
     }
 
     /// Chance that is the same each time in the same turn.
     pub(super) fn chance(self, turn: u16) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.0 ^ u64::from(turn) << 1 ^ 1)
     }
+}
+
+#[inline]
+fn spread(bits: u64) -> u64 {
+    let bits = bits.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (bits ^ bits >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
 /// Whether a lot is within a share.

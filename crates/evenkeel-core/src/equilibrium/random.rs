@@ -7,7 +7,7 @@
 
 use evenkeel_wire::limits::REPLY_PEERS_MAX;
 
-use super::candidates::{Candidates, Drawing, Everybody, Judge, Verdict};
+use super::candidates::{Anybody, Candidates, Drawing, Everybody, Judge, Verdict};
 use super::handout::Handout;
 use super::{Asker, Chance, may_connect};
 use crate::swarm::{List, Record, View};
@@ -21,25 +21,25 @@ pub struct Scratch {
     drawn: [u32; REPLY_PEERS_MAX as usize],
 }
 
-/// What was drawn already: an open-addressed set of numbers, each tagged with the round it belongs to, so that a new
-/// round needs no clearing.
+/// What was drawn already: a place for each number, which it shares with others. Who shares it is drawn anew for each
+/// round, so that nobody stands in the same one's way twice.
 struct Seen {
-    slots: [u64; SEEN],
-    round: u32,
+    /// In which round something was there last.
+    rounds: [u8; Self::PLACES],
+    round: u8,
+    salt: u32,
 }
 
-/// At most 200 peers are drawn, and at most as many tries are thrown away for each as [`TRIES`] allows.
-const SEEN: usize = 2048;
 /// Up to so many candidates, a permutation is cheaper than drawing until something new comes.
 const FEW: usize = 512;
 /// Draws at most for each peer wanted. Only candidates out of the caller's scope are refused, and repeated
 /// draws of a set at least 2.5 times as large as what is wanted are rare, so that this is not reached while
-/// one in five candidates is in scope.
-const TRIES: usize = 8;
+/// one in four candidates is in scope.
+const TRIES: usize = 5;
 
 impl Default for Scratch {
     fn default() -> Self {
-        let seen = Seen { slots: [0; SEEN], round: 0 };
+        let seen = Seen { rounds: [0; Seen::PLACES], round: 0, salt: 0 };
         Self { seen, order: [0; FEW], drawn: [0; REPLY_PEERS_MAX as usize] }
     }
 }
@@ -52,40 +52,40 @@ impl Scratch {
 }
 
 impl Seen {
-    fn start_round(&mut self) {
+    /// Few enough to stay in the fastest memory. When two hundred are drawn, the last one is taken for another one in one of
+    /// twenty tries; when fifty are, in one of eighty.
+    const PLACES: usize = 4096;
+
+    fn start_round(&mut self, rng: &mut fastrand::Rng) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
-            self.slots = [0; SEEN];
+            self.rounds = [0; Self::PLACES];
             self.round = 1;
         }
+        self.salt = rng.u32(..);
     }
 
-    /// Whether `number` is new in this round.
+    /// Whether `number` is new in this round, as far as its place tells.
+    #[inline]
     fn note(&mut self, number: u32) -> bool {
-        let tagged = u64::from(self.round) << 32 | u64::from(number);
-        let mut slot = number.wrapping_mul(0x9E37_79B1) as usize >> 16 & (SEEN - 1);
-        loop {
-            if self.slots[slot] == tagged {
-                return false;
-            }
-            if self.slots[slot] >> 32 != u64::from(self.round) {
-                self.slots[slot] = tagged;
-                return true;
-            }
-            slot = (slot + 1) & (SEEN - 1);
-        }
+        let hash = (u64::from(number ^ self.salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16;
+        let place = &mut self.rounds[usize::from(hash) % Self::PLACES];
+        let is_new = *place != self.round;
+        *place = self.round;
+        is_new
     }
 }
 
 /// Writes as many peers as the caller wants, all as likely as each other.
 pub(super) fn choose(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
-    let candidates = Candidates::of(swarm, asker, asker.part(), out);
+    let everybody = Everybody::of(swarm, asker);
+    let candidates = everybody.part(asker.part(), out);
     if asker.role.is_unconnectable {
         take(&candidates, asker.want, &Connectable(asker), chance, out);
     }
     // Rather somebody whom it may not reach than nobody.
     if out.len() == 0 {
-        take(&candidates, asker.want, &Everybody, chance, out);
+        take(&candidates, asker.want, &Anybody, chance, out);
     }
 }
 
@@ -106,8 +106,9 @@ pub(super) fn take(
 struct Connectable<'a>(&'a Asker<'a>);
 
 impl Judge for Connectable<'_> {
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
-        if may_connect(self.0, list.records()[at].state()) { Verdict::Open } else { Verdict::Never }
+    #[inline]
+    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
+        if may_connect(self.0, record.state()) { Verdict::Open } else { Verdict::Never }
     }
 }
 
@@ -121,17 +122,6 @@ pub(super) trait Draw {
 
 /// Draws numbers below `len` until `want` of them are taken, each number at most once.
 pub(super) fn draw((len, want): (usize, usize), chance: &mut Chance<'_>, draw: &mut impl Draw) {
-    let tries = if len <= FEW { len } else { want.saturating_mul(TRIES) };
-    draw_within(tries, (len, want), chance, draw);
-}
-
-/// The same in so many tries at most, unless everybody is wanted.
-pub(super) fn draw_within(
-    tries: usize,
-    (len, want): (usize, usize),
-    chance: &mut Chance<'_>,
-    draw: &mut impl Draw,
-) {
     let bound = u32::try_from(len).unwrap_or(u32::MAX);
     let (rng, Scratch { seen, order, drawn }) = (&mut *chance.rng, &mut *chance.scratch);
     let drawn = &mut drawn[..want.min(REPLY_PEERS_MAX as usize)];
@@ -148,7 +138,7 @@ pub(super) fn draw_within(
         }
         let mut head = 0;
         take_in_rounds(drawn, draw, || {
-            if head == order.len().min(tries) {
+            if head == order.len() {
                 return None;
             }
             order.swap(head, rng.usize(head..order.len()));
@@ -157,8 +147,8 @@ pub(super) fn draw_within(
         });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
-        let mut tries = tries.min(SEEN - 1);
-        seen.start_round();
+        let mut tries = want.saturating_mul(TRIES);
+        seen.start_round(rng);
         take_in_rounds(drawn, draw, || {
             while tries > 0 {
                 tries -= 1;

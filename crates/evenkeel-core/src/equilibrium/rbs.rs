@@ -16,10 +16,11 @@
 //! policy is a head start at most.
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
-use super::candidates::{Candidates, Drawing, Judge, Part, Verdict};
+use super::candidates::{Candidates, Everybody, Judge, Part, Verdict};
 use super::handout::Handout;
-use super::lottery::{ALL, Lots, is_open};
+use super::lottery::{ALL, Lots, Lottery, is_open};
 use super::{Asker, Chance, may_connect, random};
 use crate::identity::Tier;
 use crate::rules::Rules;
@@ -97,12 +98,10 @@ impl Preset {
     }
 }
 
-/// Up to so many seeders all are looked at; of more, a sample.
-const SCANNED_MAX: usize = 128;
-/// Seeders of a sample.
-const SAMPLE: usize = 64;
-/// Seeders that are looked at for the floor when a sample has shown too few.
-const NEAREST_MAX: usize = 512;
+/// Up to so many leechers all are looked at, for those of rationed tiers who are open.
+const FEW: usize = 64;
+/// Of more, so many: those of a whole swarm who are open to one caller are two on average, so that it would miss little.
+const FEW_OF_MANY: usize = 16;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
 const SEEDERS_PERCENT: usize = 60;
 /// All of the seeders with room.
@@ -138,94 +137,84 @@ fn choose_for_leecher(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let seeders = Candidates::of(swarm, asker, Part::Seeders, out);
+    let everybody = Everybody::of(swarm, asker);
+    let seeders = everybody.part(Part::Seeders, out);
     if seeders.len() <= ration.floor {
         random::choose(swarm, asker, chance, out);
         return false;
     }
     let tier = asker.role.grade;
-    let lots = Lots::of(asker.lottery, &swarm.swarm.info_hash, asker.key.source());
+    let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
+    let lots = lottery.lots_of(asker.key.source());
     // Whoever asks again too soon gets the same list.
     let mut rng = lots.chance(asker.turn);
     let chance = &mut Chance { rng: &mut rng, scratch: chance.scratch };
     let share = ration.share(tier, asker.stay_secs, rules);
-    let is_contested = share < ALL && swarm.has_leecher_above(tier);
+    let is_contested = share < ALL && swarm.top_tier_of_leechers() > Some(tier);
     let released = if is_contested { ration.released(asker.turn) } else { ALL };
     let rule = Seeders { asker, lots, share, released, held_back: Cell::new(false) };
 
-    let others = Candidates::of(swarm, asker, Part::Others, out);
+    let others = everybody.part(Part::Others, out);
     let want = asker.want.min(out.room());
     let lim = want.saturating_sub(others.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
-    if seeders.len() <= SCANNED_MAX {
-        draw_all(&seeders, lim, (&rule, ration.floor), chance, out);
-    } else {
-        draw_sample(&seeders, lim, (&rule, ration.floor), chance, out);
-    }
+    take_seeders(&seeders, lim, (&rule, ration.floor), chance, out);
     let rest = want.saturating_sub(out.len());
-    let rule_of_leechers = Leechers::of(swarm, asker, ration, lots);
-    random::take(&others, rest, &rule_of_leechers, chance, out);
+    let rule_of_leechers = Leechers::of(swarm, asker, ration, lottery);
+    take_leechers(&everybody, rest, (&rule_of_leechers, rule_of_leechers.unrationed()), chance, out);
     if out.len() == 0 {
         super::give_anybody(swarm, asker, chance, out);
     }
     rule.held_back.get()
 }
 
-/// Looks at all seeders, and draws among those that are open.
-fn draw_all(
+/// Looks at some seeders, and draws among those that are open.
+fn take_seeders(
     seeders: &Candidates<'_>,
     lim: usize,
     (rule, floor): (&Seeders<'_>, usize),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) {
-    let (order, rng) = (chance.scratch.order(), &mut *chance.rng);
-    let mut nearest = Nearest::default();
-    let mut open = 0;
-    for number in (0..).take(seeders.len()) {
-        match seeders.judge(number, rule) {
-            Verdict::Open => {
-                order[open] = number;
-                open += 1;
+    let window = window(seeders, lim, chance);
+    let open = draw_open(seeders, (window, lim), rule, chance, out);
+    if open < floor {
+        let mut nearest = Nearest::default();
+        seeders.look_at(window, rule, |number, verdict| {
+            if let Verdict::Closed(lot) = verdict {
+                nearest.note(lot, number);
             }
-            Verdict::Closed(lot) => nearest.note(lot, number),
-            Verdict::Never => {}
-        }
-    }
-    for number in nearest.first(floor.saturating_sub(open)) {
-        order[open] = number;
-        open += 1;
-    }
-    for head in 0..lim.min(open) {
-        order.swap(head, rng.usize(head..open));
-        seeders.give(order[head], out);
+        });
+        nearest.first((floor - open).min(lim - open.min(lim))).for_each(|number| seeders.give(number, out));
     }
 }
 
-/// Draws some of very many seeders, and hands out the open ones.
-fn draw_sample(
-    seeders: &Candidates<'_>,
-    lim: usize,
-    (rule, floor): (&Seeders<'_>, usize),
+/// A place that is drawn, and how many are looked at from there on. That they are next to each other in memory costs little
+/// time and no fairness: lots have nothing to do with places, and seeders do not connect to each other.
+fn window(candidates: &Candidates<'_>, count: usize, chance: &mut Chance<'_>) -> (usize, usize) {
+    let start = if candidates.len() > count { chance.rng.usize(..candidates.len()) } else { 0 };
+    (start, count)
+}
+
+/// Hands out some of those in a window who are open; answers how many are.
+#[inline(never)]
+fn draw_open(
+    candidates: &Candidates<'_>,
+    (window, lim): ((usize, usize), usize),
+    rule: &impl Judge,
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
-) {
-    let start = chance.rng.usize(..seeders.len());
-    let mut drawing = Drawing { candidates: seeders, judge: rule, out };
-    random::draw_within(SAMPLE, (seeders.len(), lim), chance, &mut drawing);
-    let missing = floor.min(lim).saturating_sub(out.len());
-    if missing > 0 {
-        // Those that are closed, since an open one may be in the list already.
-        let mut nearest = Nearest::default();
-        for number in (start..start + NEAREST_MAX.min(seeders.len())).map(|number| number % seeders.len()) {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
-            if let Verdict::Closed(lot) = seeders.judge(number, rule) {
-                nearest.note(lot, number);
-            }
-        }
-        for number in nearest.first(missing) {
-            seeders.give(number, out);
-        }
+) -> usize {
+    let (order, rng) = (chance.scratch.order(), &mut *chance.rng);
+    let mut open = 0;
+    candidates.look_at(window, rule, |number, verdict| {
+        order[open] = number;
+        open += usize::from(verdict == Verdict::Open);
+    });
+    for head in 0..lim.min(open) {
+        order.swap(head, rng.usize(head..open));
+        candidates.give(order[head], out);
     }
+    open
 }
 
 fn choose_for_seeder(
@@ -235,11 +224,52 @@ fn choose_for_seeder(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let leechers = Candidates::of(swarm, asker, Part::Others, out);
-    let top = swarm.top_tier_of_leechers();
-    let rule = Introductions { swarm, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
-    random::take(&leechers, asker.want, &rule, chance, out);
+    let everybody = Everybody::of(swarm, asker);
+    let top = swarm.top_tier_of_leechers().unwrap_or_default();
+    let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
+    let rule = Introductions { lottery, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
+    take_leechers(&everybody, asker.want, (&rule, rule.unrationed()), chance, out);
     false
+}
+
+/// Draws among those that lack something: first among those who are rationed and open nevertheless, who are few, then
+/// among those of the tiers that are not rationed.
+fn take_leechers(
+    everybody: &Everybody<'_>,
+    want: usize,
+    (rule, unrationed): (&impl Judge, Option<Tiers>),
+    chance: &mut Chance<'_>,
+    out: &mut Handout<'_>,
+) {
+    let others = everybody.part(Part::Others, out);
+    let Some(tiers) = unrationed else {
+        return random::take(&others, want, rule, chance, out);
+    };
+    let count = if others.len() > FEW { FEW_OF_MANY } else { FEW };
+    let window = window(&others, count, chance);
+    let open = draw_open(&others, (window, want), &Except { rule, tiers: &tiers }, chance, out);
+    let kin = everybody.part(Part::Leechers(*tiers.start(), *tiers.end()), out);
+    random::take(&kin, want - open.min(want), rule, chance, out);
+}
+
+/// Tiers from one to another.
+type Tiers = RangeInclusive<u8>;
+
+/// A rule for those who are not leechers of these tiers.
+struct Except<'a, J> {
+    rule: &'a J,
+    tiers: &'a Tiers,
+}
+
+impl<J: Judge> Judge for Except<'_, J> {
+    #[inline]
+    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
+        let state = record.state();
+        if state.kind() == Kind::Leecher && self.tiers.contains(&state.grade()) {
+            return Verdict::Never;
+        }
+        self.rule.judge(record, place)
+    }
 }
 
 /// Which seeders a leecher may know.
@@ -255,8 +285,7 @@ struct Seeders<'a> {
 
 impl Judge for Seeders<'_> {
     #[inline]
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
-        let record = &list.records()[at];
+    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
         let state = record.state();
         if !may_connect(self.asker, state) {
             return Verdict::Never;
@@ -282,7 +311,7 @@ impl Judge for Seeders<'_> {
 /// of them announces.
 struct Leechers<'a> {
     asker: &'a Asker<'a>,
-    swarm: View<'a>,
+    lottery: Lottery,
     lots: Lots,
     /// Of the leechers above each tier, those that one of that tier may know.
     shares: [u32; Tier::COUNT],
@@ -292,26 +321,32 @@ struct Leechers<'a> {
 const LOW_TIERS: u8 = 2;
 
 impl<'a> Leechers<'a> {
-    fn of(swarm: View<'a>, asker: &'a Asker<'a>, ration: &Ration, lots: Lots) -> Self {
+    fn of(swarm: View<'_>, asker: &'a Asker<'a>, ration: &Ration, lottery: Lottery) -> Self {
         let mut shares = [ALL; Tier::COUNT];
         if let Some(known) = ration.leechers {
-            let tiers = swarm.leechers_by_tier();
-            for (low, share) in shares.iter_mut().enumerate().take(usize::from(LOW_TIERS)) {
-                let above: u32 = tiers[low + 1..].iter().sum();
+            for (tier, share) in (0..LOW_TIERS.min(asker.role.grade + 1)).zip(&mut shares) {
+                let above = u32::try_from(swarm.leechers_above(tier)).unwrap_or(u32::MAX);
                 if above > known {
-                    *share =
-                        u32::try_from(u64::from(ALL) * u64::from(known) / u64::from(above)).unwrap_or(ALL);
+                    let part = u64::from(ALL) * u64::from(known) / u64::from(above);
+                    *share = u32::try_from(part).unwrap_or(ALL);
                 }
             }
         }
-        Self { asker, swarm, lots, shares }
+        let lots = lottery.lots_of(asker.key.source());
+        Self { asker, lottery, lots, shares }
+    }
+
+    /// The tiers whose leechers are all open to the caller, unless everybody is.
+    fn unrationed(&self) -> Option<Tiers> {
+        let tier = self.asker.role.grade;
+        let is_rationed = self.shares[..usize::from(LOW_TIERS)].iter().any(|share| *share < ALL);
+        is_rationed.then_some(if tier < LOW_TIERS { tier..=tier } else { LOW_TIERS..=Tier::TOP.number() })
     }
 }
 
 impl Judge for Leechers<'_> {
     #[inline]
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
-        let record = &list.records()[at];
+    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
         let (state, own) = (record.state(), self.asker.role.grade);
         if !may_connect(self.asker, state) {
             return Verdict::Never;
@@ -324,7 +359,7 @@ impl Judge for Leechers<'_> {
         let lot = if own < other {
             self.lots.lot(record)
         } else {
-            let lots = self.asker.lots_of(self.swarm, record);
+            let lots = self.lottery.lots_of(&R::source(&record.key()));
             lots.lot_of_bits(self.asker.key.bits())
         };
         if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
@@ -333,7 +368,7 @@ impl Judge for Leechers<'_> {
 
 /// Which leechers a seeder may know: those that may know it.
 struct Introductions<'a> {
-    swarm: View<'a>,
+    lottery: Lottery,
     asker: &'a Asker<'a>,
     ration: &'a Ration,
     rules: &'a Rules,
@@ -343,31 +378,41 @@ struct Introductions<'a> {
     released: Cell<u32>,
 }
 
+impl Introductions<'_> {
+    /// The tiers whose leechers are all open to the caller, unless everybody is.
+    fn unrationed(&self) -> Option<Tiers> {
+        let low = match self.asker.role.grade {
+            0 if self.ration.released == QUARTERS => return None,
+            0 => self.top,
+            grade => grade,
+        };
+        Some(low..=Tier::TOP.number())
+    }
+}
+
 impl Judge for Introductions<'_> {
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
-        let record = &list.records()[at];
+    #[inline]
+    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
         let state = record.state();
         if !may_connect(self.asker, state) {
             return Verdict::Never;
         }
-        let (tier, grade) = (state.grade(), self.asker.role.grade);
-        if state.kind() != Kind::Leecher {
+        let tier = state.grade();
+        if state.kind() != Kind::Leecher || self.unrationed().is_none_or(|open| open.contains(&tier)) {
             return Verdict::Open;
         }
+        let (list, at) = place;
         let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
         let share = self.ration.share(tier, stay_secs, self.rules);
-        if share == ALL || (grade > 0 && grade <= tier) || (grade == 0 && tier >= self.top) {
+        if share == ALL {
             return Verdict::Open;
         }
-        if grade == 0 && self.ration.released == QUARTERS {
-            return Verdict::Open;
-        }
-        if grade == 0 {
+        if self.asker.role.grade == 0 {
             let Some(left) = self.released.get().checked_sub(1) else { return Verdict::Closed(0) };
             self.released.set(left);
             return Verdict::Open;
         }
-        let lots = self.asker.lots_of(self.swarm, record);
+        let lots = self.lottery.lots_of(&R::source(&record.key()));
         let lot = lots.lot_of_bits(self.asker.key.bits());
         if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
     }

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 
-use super::candidates::{Candidates, Judge, Verdict};
+use super::candidates::{Everybody, Judge, Verdict};
 use super::{Asker, Chance, may_connect, random};
 use crate::equilibrium::handout::Handout;
 use crate::identity::Tier;
@@ -34,8 +34,8 @@ pub(super) fn choose(
     out: &mut Handout<'_>,
 ) -> bool {
     let rule = Rule { asker, form, held_back: Cell::new(false) };
-    let candidates = Candidates::of(swarm, asker, asker.part(), out);
-    random::take(&candidates, asker.want, &rule, chance, out);
+    let everybody = Everybody::of(swarm, asker);
+    random::take(&everybody.part(asker.part(), out), asker.want, &rule, chance, out);
     if out.len() == 0 && form == Form::Symmetric && asker.role.kind == Kind::Leecher {
         super::give_anybody(swarm, asker, chance, out);
     }
@@ -49,11 +49,13 @@ struct Rule<'a> {
 }
 
 impl Judge for Rule<'_> {
-    fn judge<R: Record>(&self, list: List<'_, R>, at: usize) -> Verdict {
-        let state = list.records()[at].state();
+    #[inline]
+    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
+        let state = record.state();
         let asker = self.asker;
         let is_seeders_turn = asker.role.kind == Kind::Seeder && self.form == Form::Symmetric;
         let (waiting, turn, sought) = if is_seeders_turn {
+            let (list, at) = place;
             let turn = list.reports().map_or(0, |reports| reports[at].turn());
             (state.grade(), turn, asker.role.grade)
         } else {

@@ -1,4 +1,5 @@
-//! The peers of one swarm that are reached in one way: a list of equal records, seeders first.
+//! The peers of one swarm that are reached in one way: a list of equal records, in the order of their ranks: seeders
+//! first, then leechers by tier, then partial seeds.
 //!
 //! Up to [`SCANNED_MAX`] peers are found by a linear scan, which at this size beats any table; above it, by an
 //! index. Positions are not stable: whatever moves a record keeps the index true.
@@ -7,7 +8,8 @@ use std::ops::Range;
 
 use evenkeel_wire::{Endpoint, PeerId};
 
-use super::peers::{Kind, Role, State};
+use super::ordered::{Ordered, Ranks, start_of};
+use super::peers::State;
 use super::report::Report;
 use super::rows::{Beside, Row, Rows};
 use crate::addresses::source;
@@ -16,7 +18,6 @@ use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::PEERS_PER_SWARM_MAX;
 use crate::scope::Scope;
-use crate::time::Stamp;
 
 /// Largest column without an index.
 pub(crate) const SCANNED_MAX: usize = 128;
@@ -44,7 +45,7 @@ pub(crate) trait Record: Copy {
     fn twin_hash(twin: &Self::Twin, keyed: &Keyed) -> u64;
 }
 
-/// The rows, seeders before all others.
+/// The rows, in the order of their ranks.
 pub(crate) struct Column<R> {
     rows: Rows<R>,
     /// Where records are, once they are too many to scan.
@@ -61,10 +62,11 @@ impl<R> Default for Column<R> {
 /// addresses must not make a chain of thousands: what is beyond has no twin.
 const SAME_TWIN_MAX: usize = 16;
 
-/// Where records are, by what is asked for.
+/// Where the records of a long list are, by what is asked for.
 pub(crate) struct Tables {
     by_key: Table,
     by_twin: Table,
+    ranks: Ranks,
 }
 
 /// An index that grows in steps that nobody has to wait for. One of a million places takes tens of milliseconds to
@@ -168,9 +170,17 @@ impl<'a, R: Record> List<'a, R> {
         self.records
     }
 
-    /// How many of the records are seeders: the first ones. Looked for, since few ask and every swarm would pay.
+    /// How many of the records are seeders: the first ones.
     pub(crate) fn seeders(self) -> usize {
-        seeders(self.records)
+        self.start_of(1)
+    }
+
+    /// The first record of a rank ([`State::rank`]) or behind it.
+    pub(crate) fn start_of(self, rank: u8) -> usize {
+        match self.index {
+            None => start_of(self.records, rank),
+            Some(tables) => tables.ranks.start_of(rank),
+        }
     }
 
     pub(crate) fn id(self, at: usize) -> Option<PeerId> {
@@ -277,52 +287,6 @@ fn lines_of<T>(list: &[T]) -> usize {
     (size_of_val(list) / prefetch::LINE_BYTES + 1).min(4)
 }
 
-fn seeders<R: Record>(records: &[R]) -> usize {
-    records.partition_point(|peer| peer.state().kind() == Kind::Seeder)
-}
-
-/// Records whose order is kept: seeders first.
-pub(crate) trait Ordered<R: Record> {
-    fn records(&mut self) -> &mut [R];
-    fn swap(&mut self, a: usize, b: usize);
-
-    /// The last record was just added.
-    fn settle_last(&mut self) {
-        if let [before @ .., last] = self.records()
-            && last.state().kind() == Kind::Seeder
-        {
-            let (to, at) = (seeders(before), before.len());
-            self.swap(at, to);
-        }
-    }
-
-    /// A record is about to be removed: it becomes the last one.
-    fn bring_to_end(&mut self, at: usize) {
-        let mut at = at;
-        if self.records()[at].state().kind() == Kind::Seeder {
-            let last_seeder = seeders(self.records()) - 1;
-            self.swap(at, last_seeder);
-            at = last_seeder;
-        }
-        let last = self.records().len() - 1;
-        self.swap(at, last);
-    }
-
-    /// Notes another announce of a record, which becomes the counted one; it may have to move.
-    fn renew(&mut self, at: usize, role: Role, now: Stamp) {
-        let was_seeder = self.records()[at].state().kind() == Kind::Seeder;
-        let to = match (was_seeder, role.kind == Kind::Seeder) {
-            (false, true) => seeders(self.records()),
-            (true, false) => seeders(self.records()) - 1,
-            _ => at,
-        };
-        let state = self.records()[at].state_mut();
-        state.set(role, now);
-        state.set_counted(true);
-        self.swap(at, to);
-    }
-}
-
 /// A block among others: nothing depends on where in it its records are.
 pub(crate) struct Part<'a, R> {
     pub(crate) rows: &'a mut Rows<R>,
@@ -348,6 +312,13 @@ impl<R: Record> Ordered<R> for Part<'_, R> {
     fn swap(&mut self, a: usize, b: usize) {
         self.rows.swap(self.from + a, self.from + b);
     }
+
+    fn start_of(&mut self, rank: u8, range: Range<usize>) -> usize {
+        range.start + start_of(&self.records()[range], rank)
+    }
+
+    /// They are looked for.
+    fn note(&mut self, _: Option<u8>, _: Option<u8>) {}
 }
 
 /// A column with the key of its index.
@@ -371,6 +342,19 @@ impl<R: Record> Ordered<R> for Indexed<'_, R> {
         }
         rows.swap(a, b);
     }
+
+    fn start_of(&mut self, rank: u8, range: Range<usize>) -> usize {
+        match &self.column.index {
+            None => range.start + start_of(&self.records()[range], rank),
+            Some(tables) => tables.ranks.start_of(rank),
+        }
+    }
+
+    fn note(&mut self, from: Option<u8>, to: Option<u8>) {
+        if let Some(tables) = &mut self.column.index {
+            tables.ranks.move_one(from, to);
+        }
+    }
 }
 
 impl<R: Record> Indexed<'_, R> {
@@ -383,16 +367,18 @@ impl<R: Record> Indexed<'_, R> {
         }
         let at = rows.len();
         rows.push(row);
-        let records = rows.records();
-        match index {
-            Some(tables) if tables.is_whole() && records.len() > WHOLE_MAX => {
-                *tables = Tables::of(records, self.keyed);
-            }
-            Some(tables) => tables.add(records, at, self.keyed),
-            None if records.len() > SCANNED_MAX => *index = Some(Tables::of(records, self.keyed)),
-            None => {}
+        if let Some(tables) = index {
+            tables.add(rows.records(), at, self.keyed);
         }
         self.settle_last();
+        let Column { rows, index } = self.column;
+        let is_outgrown = match index {
+            Some(tables) => tables.is_whole() && rows.len() > WHOLE_MAX,
+            None => rows.len() > SCANNED_MAX,
+        };
+        if is_outgrown {
+            *index = Some(Tables::of(rows.records(), self.keyed));
+        }
     }
 
     /// Takes a record out.
@@ -445,7 +431,8 @@ impl<R: Record> Column<R> {
 
 impl Tables {
     fn of<R: Record>(records: &[R], keyed: &Keyed) -> Self {
-        let mut tables = Self { by_key: Table::new(records.len()), by_twin: Table::new(records.len()) };
+        let [by_key, by_twin] = [(); 2].map(|()| Table::new(records.len()));
+        let mut tables = Self { by_key, by_twin, ranks: Ranks::of(records) };
         for at in 0..records.len() {
             tables.add(records, at, keyed);
         }
@@ -492,32 +479,39 @@ fn hashes<R: Record>(record: &R, keyed: &Keyed) -> [u64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::swarm::{Mark, Peer};
-    use crate::time::Time;
+    use crate::swarm::{Kind, Mark, Peer, Role};
+    use crate::time::{Stamp, Time};
 
-    fn role(kind: Kind) -> Role {
-        Role { kind, grade: 0, is_unconnectable: false }
+    fn some_role(rng: &mut fastrand::Rng) -> Role {
+        let kind = [Kind::Seeder, Kind::Leecher, Kind::Leecher, Kind::Partial][rng.usize(..4)];
+        Role { kind, grade: rng.u8(..4), is_unconnectable: false }
     }
 
-    fn peer(number: u32, kind: Kind) -> Peer<6> {
+    fn peer(number: u32, role: Role) -> Peer<6> {
         let [a, b, c, d] = number.to_be_bytes();
         let mark = Mark { client: 1, twin: (number & 0xFFF) as u16 };
-        Peer::new([11 + a, b, c, d, 1, 1], State::new(role(kind), Stamp::at(Time(0))), mark)
+        Peer::new([11 + a, b, c, d, 1, 1], State::new(role, Stamp::at(Time(0))), mark)
     }
 
-    /// Every record is found, seeders come first, and a twin is one.
+    fn find(column: &Column<Peer<6>>, number: u32, keyed: &Keyed) -> usize {
+        let role = some_role(&mut fastrand::Rng::with_seed(0));
+        column.list(keyed).find(&peer(number, role).key()).unwrap()
+    }
+
+    /// Every record is found, they are in order, and a twin is one.
     fn check(column: &Column<Peer<6>>, numbers: &[u32], keyed: &Keyed) {
         let list = column.list(keyed);
         assert_eq!(list.len(), numbers.len());
+        let role = some_role(&mut fastrand::Rng::with_seed(0));
         for number in numbers {
-            let sought = peer(*number, Kind::Leecher);
-            let at = list.find(&sought.key()).unwrap();
-            assert_eq!(list.records()[at].key(), sought.key());
+            let sought = list.records()[find(column, *number, keyed)];
+            assert_eq!(sought.key(), peer(*number, role).key());
             let twin = list.find_any_twin(&sought.twin()).unwrap();
             assert_eq!(list.records()[twin].twin(), sought.twin());
         }
-        let seeders = list.seeders();
-        assert!(list.records()[seeders..].iter().all(|peer| peer.state().kind() != Kind::Seeder));
+        assert!(list.records().is_sorted_by_key(|peer| peer.state().rank()));
+        let seeders = list.records().iter().filter(|peer| peer.state().kind() == Kind::Seeder);
+        assert_eq!(list.seeders(), seeders.count());
     }
 
     #[test]
@@ -527,12 +521,8 @@ mod tests {
         let mut column = Column::default();
         let mut numbers = Vec::new();
         for number in 0..6_000 {
-            let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
-            Indexed { column: &mut column, keyed: &keyed }.insert(Row {
-                peer: peer(number, kind),
-                id: None,
-                report: None,
-            });
+            let peer = peer(number, some_role(&mut rng));
+            Indexed { column: &mut column, keyed: &keyed }.insert(Row { peer, id: None, report: None });
             numbers.push(number);
             if number % 500 == 0 {
                 check(&column, &numbers, &keyed);
@@ -541,13 +531,12 @@ mod tests {
         assert!(numbers.len() > WHOLE_MAX && !column.list(&keyed).index.unwrap().is_whole());
         while numbers.len() > SCANNED_AGAIN / 2 {
             let number = numbers.swap_remove(rng.usize(..numbers.len()));
-            let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
+            let at = find(&column, number, &keyed);
             let mut indexed = Indexed { column: &mut column, keyed: &keyed };
             if rng.bool() {
-                let kind = if rng.bool() { Kind::Seeder } else { Kind::Leecher };
-                indexed.renew(at, role(kind), Stamp::at(Time(64)));
+                indexed.renew(at, some_role(&mut rng), Stamp::at(Time(64)));
             }
-            let at = column.list(&keyed).find(&peer(number, Kind::Leecher).key()).unwrap();
+            let at = find(&column, number, &keyed);
             Indexed { column: &mut column, keyed: &keyed }.remove(at);
             if numbers.len() % 500 == 0 {
                 check(&column, &numbers, &keyed);

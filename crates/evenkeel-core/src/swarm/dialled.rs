@@ -2,8 +2,9 @@
 //! their own when they are many.
 
 use super::More;
-use super::column::{Column, Indexed, Ordered};
+use super::column::{Column, Indexed};
 use super::few::{Block, FEW_MAX, Few};
+use super::ordered::Ordered;
 use super::peers::{Peer, Role};
 use super::report::Report;
 use super::rows::Row;
@@ -66,7 +67,7 @@ impl<'a, const N: usize> Dialled<'a, N> {
         }
         let column = (self.column)(self.more.get_or_insert_default());
         let mut many = Indexed { column, keyed: self.keyed };
-        // In their order: seeders are first already.
+        // In their order: nothing moves.
         self.few.rows(*self.block).for_each(|row| many.insert(row));
         many.insert(row);
         self.few.free(*self.block, self.number);

@@ -6,6 +6,7 @@ use evenkeel_wire::{Announce, Endpoint, Event, PeerId};
 
 use super::column::Record;
 use crate::addresses::source;
+use crate::identity::Tier;
 use crate::keyed::Keyed;
 use crate::scope::Scope;
 use crate::time::Stamp;
@@ -30,6 +31,32 @@ pub(crate) struct Role {
     pub(crate) grade: u8,
     /// It is known that nobody reaches it who does not know it already.
     pub(crate) is_unconnectable: bool,
+}
+
+impl Role {
+    /// See [`State::rank`].
+    pub(crate) fn rank(self) -> u8 {
+        rank(self.kind, self.grade)
+    }
+}
+
+/// How many ranks there are.
+pub(super) const RANKS: usize = Tier::COUNT + 2;
+
+/// Seeders, then leechers, those of the highest tier first, then partial seeds.
+#[inline]
+fn rank(kind: Kind, grade: u8) -> u8 {
+    match kind {
+        Kind::Seeder => 0,
+        Kind::Leecher => leecher_rank(grade),
+        Kind::Partial => leecher_rank(0) + 1,
+    }
+}
+
+/// The rank of leechers of a tier.
+#[inline]
+pub(crate) fn leecher_rank(tier: u8) -> u8 {
+    Tier::TOP.number() + 1 - tier.min(Tier::TOP.number())
 }
 
 impl Kind {
@@ -72,6 +99,12 @@ impl State {
     #[inline]
     pub(crate) fn grade(self) -> u8 {
         (self.0 >> Self::GRADE_SHIFT & 3) as u8
+    }
+
+    /// Its place among the records of its swarm, which are in the order of this.
+    #[inline]
+    pub(crate) fn rank(self) -> u8 {
+        rank(self.kind(), self.grade())
     }
 
     /// See [`Role::is_unconnectable`].
@@ -195,9 +228,16 @@ impl<const N: usize> Record for Peer<N> {
 /// An address and port in 64 bits. What is above 64 bits is folded onto the rest.
 #[inline]
 pub(super) fn bits<const N: usize>(addr: &[u8; N]) -> u64 {
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-    let [first, second, third] = [0, 1, 2].map(|part| number(&addr[N / 3 * part..][..N / 3]));
-    first.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ second << 16 ^ third.rotate_left(40)
+    let number = |from: usize, len: usize| {
+        let mut bytes = [0; 8];
+        bytes[..len].copy_from_slice(&addr[from..from + len]);
+        u64::from_le_bytes(bytes)
+    };
+    if N == 6 {
+        return number(0, 6);
+    }
+    let [first, second, port] = [number(0, 8), number(8, 8), number(16, 2)];
+    (first.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ second).rotate_left(16) ^ port
 }
 
 fn endpoint<const N: usize>(addr: &[u8; N]) -> Endpoint {
