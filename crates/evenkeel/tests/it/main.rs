@@ -24,6 +24,7 @@
 //! * `pressure`: more connections than there is room for;
 //! * `proxies`: whose word is taken for where a request comes from;
 //! * `tls`: https and wss, with `authority` for certificates and who trusts them;
+//! * `outage`: announces and books while the database is gone;
 //! * `readme`: what the README tells a newcomer to type;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
 //! * `tidy`: house rules that no lint can check.
@@ -51,6 +52,7 @@ mod lifecycle;
 mod local_sockets;
 mod mint;
 mod openapi;
+mod outage;
 mod pages;
 mod pebble;
 #[expect(dead_code, reason = "the store's own tests use all of it")]

@@ -43,7 +43,7 @@ pub(crate) fn postgres_on(server: Arc<Server>, name: String, access: &str) -> Ri
 
 impl Rig {
     /// Writes as a site does, when the tracker is ready.
-    fn write(&self, sql: &str) {
+    pub(crate) fn write(&self, sql: &str) {
         self.wait_until_ready();
         match &self.database {
             Database::Sqlite => {
@@ -57,7 +57,7 @@ impl Rig {
     }
 
     /// Bytes as the database writes them.
-    fn bytes(&self, bytes: &[u8]) -> String {
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> String {
         let hex = HEXLOWER.encode(bytes);
         match self.database {
             Database::Sqlite => format!("x'{hex}'"),

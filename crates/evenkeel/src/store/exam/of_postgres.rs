@@ -78,9 +78,11 @@ fn a_server_that_went_away_is_an_error_that_passes() {
     }
     read_only("off").unwrap();
     assert_eq!(store.apply(&one).unwrap(), Applied::Now);
-    drop(server);
+    server.stop();
     let error = store.apply(&one).unwrap_err();
     assert!(error.is_retryable(), "{error}");
+    server.start_again();
+    assert_eq!(store.apply(&one).unwrap(), Applied::Before);
 }
 
 #[test]

@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running server; stopped when dropped.
 pub(crate) struct Server {
     folder: TempDir,
-    child: Child,
+    child: Mutex<Child>,
+    settings: Vec<String>,
     /// In the name of its socket, whether it listens on it or not.
     port: u16,
 }
@@ -97,16 +98,30 @@ impl Server {
             panic!("initdb: {error}; these tests need a PostgreSQL server: install the package postgresql")
         });
         assert!(made.success(), "initdb failed");
-        let child = Self::run(folder.path(), settings);
-        let server = Self { folder, child, port };
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let child = Mutex::new(Self::run(folder.path(), &settings));
+        let server = Self { folder, child, settings, port };
         server.wait();
         server
     }
 
-    fn run(folder: &Path, settings: &[&str]) -> Child {
+    fn run(folder: &Path, settings: &[String]) -> Child {
         let mut command = command("postgres", folder);
         command.args(["-D", "data", "-k"]).arg(folder).args(settings);
         command.spawn().unwrap()
+    }
+
+    /// Stops it, as its administrator does who does not wait for those who are connected.
+    pub(crate) fn stop(&self) {
+        let mut child = self.child.lock().unwrap();
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts it again, with all that it holds.
+    pub(crate) fn start_again(&self) {
+        *self.child.lock().unwrap() = Self::run(self.folder(), &self.settings);
+        self.wait();
     }
 
     /// Waits until it answers.
@@ -138,9 +153,9 @@ impl Server {
 
     /// Sends a signal to the server and all that belongs to it.
     pub(crate) fn signal_all(&self, signal: &str) {
-        let children = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().unwrap();
+        let own = self.child.lock().unwrap().id().to_string();
+        let children = Command::new("pgrep").args(["-P", &own]).output().unwrap();
         let children = String::from_utf8(children.stdout).unwrap();
-        let own = self.child.id().to_string();
         let ids = children.split_whitespace().chain([own.as_str()]);
         Command::new("kill").arg(format!("-{signal}")).args(ids).status().unwrap();
     }
@@ -148,7 +163,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        child.kill().ok();
+        child.wait().ok();
     }
 }
