@@ -67,7 +67,7 @@ static DEFAULT: Ration = Ration {
     leechers: Some(2),
     busy_percent: 78,
     idle_percent: 70,
-    wanted: 0.23,
+    wanted: 0.3,
 };
 static AGGRESSIVE: Ration = Ration {
     floor: 1,
@@ -98,9 +98,10 @@ impl Preset {
     }
 }
 
-/// Up to so many leechers all are looked at, for those of rationed tiers who are open.
+/// Up to so many seeders or leechers all are looked at, for those who are rationed and open.
 const FEW: usize = 64;
-/// Of more, so many: those of a whole swarm who are open to one caller are two on average, so that it would miss little.
+/// Of more leechers, so many: those of a whole swarm who are open to one caller are two on average, so that it misses
+/// little.
 const FEW_OF_MANY: usize = 16;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
 const SEEDERS_PERCENT: usize = 60;
@@ -175,7 +176,7 @@ fn take_seeders(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) {
-    let window = window(seeders, lim, chance);
+    let window = window(seeders, lim.max(FEW), chance);
     let open = draw_open(seeders, (window, lim), rule, chance, out);
     if open < floor {
         let mut nearest = Nearest::default();

@@ -20,7 +20,7 @@ use super::{equilibrium, plot, table, write};
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Seeds of chance: ones that nothing was tuned with.
-    #[arg(long, value_delimiter = ',', default_value = "501,502,503,504,505")]
+    #[arg(long, value_delimiter = ',', default_value = "701,702,703,704,705")]
     seeds: Vec<u64>,
     /// File for the report; standard output by default.
     #[arg(long)]
