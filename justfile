@@ -73,3 +73,7 @@ prove-crash rounds="500":
 # books must be exact.
 prove-outage *arguments:
     scripts/prove_outage.sh {{arguments}}
+
+# Starts the tracker with a community of so many users, as many torrents and three times as many sessions: some minutes.
+prove-load *users:
+    scripts/prove_load.sh {{users}}

@@ -9,7 +9,7 @@ use evenkeel_core::account::Account;
 use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 
 use crate::books::Books;
-use crate::control::{Control, Holder, Item, Member};
+use crate::control::{Control, Holder, Item, Member, Sizes};
 use crate::store::{List, TorrentState, UserState};
 
 mod guesses;
@@ -119,6 +119,11 @@ impl Access {
     /// The books that announces go to.
     pub(crate) fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// How many users and torrents are known.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.control.sizes()
     }
 
     /// Whom an announce is booked to, if to anybody.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::books::Books;
+use crate::control::Sizes;
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
 use crate::listen::http::Shared;
 use crate::mint;
@@ -57,8 +58,9 @@ impl Collector for Sources {
             minted(&mut encoder, mint.figures())?;
         }
         self.limits(&mut encoder)?;
-        if let Some(books) = self.node.books() {
-            kept(&mut encoder, books)?;
+        if let Some(access) = self.node.access() {
+            known(&mut encoder, &access.sizes())?;
+            kept(&mut encoder, access.books())?;
         }
         self.network(&mut encoder, &counters)?;
         self.system(&mut encoder, &counters)
@@ -120,6 +122,19 @@ fn totals(encoder: &mut DescriptorEncoder<'_>, figures: &[Figure]) -> Result<(),
         counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
     }
     Ok(())
+}
+
+/// What was loaded from the database.
+fn known(encoder: &mut DescriptorEncoder<'_>, sizes: &Sizes) -> Result<(), std::fmt::Error> {
+    gauges(
+        encoder,
+        &[
+            ("users", "Users that are known", sizes.users as u64),
+            ("user_bytes", "Memory that they take", sizes.user_bytes as u64),
+            ("torrents", "Torrents of the catalogue", sizes.torrents as u64),
+            ("torrent_bytes", "Memory that they take", sizes.torrent_bytes as u64),
+        ],
+    )
 }
 
 /// What is kept of users: only there when anybody is asked who they are.

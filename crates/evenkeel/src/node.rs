@@ -212,9 +212,9 @@ impl Node {
         self.access.as_ref().map(|access| access.books().troubles()).unwrap_or_default()
     }
 
-    /// The books, if there are any.
-    pub(crate) fn books(&self) -> Option<&Books> {
-        self.access.as_ref().map(Access::books)
+    /// Who may announce what, if anybody is asked.
+    pub(crate) fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
     }
 
     /// Whether somebody may scrape; one who may not is counted.

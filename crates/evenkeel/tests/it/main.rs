@@ -24,6 +24,7 @@
 //! * `pressure`: more connections than there is room for;
 //! * `proxies`: whose word is taken for where a request comes from;
 //! * `tls`: https and wss, with `authority` for certificates and who trusts them;
+//! * `large`: how soon a large community is served, and what it takes of memory;
 //! * `outage`: announces and books while the database is gone;
 //! * `readme`: what the README tells a newcomer to type;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
@@ -48,6 +49,7 @@ mod files;
 mod hostile;
 mod hostile_ws;
 mod http;
+mod large;
 mod lifecycle;
 mod local_sockets;
 mod mint;
