@@ -61,13 +61,13 @@ pub(crate) struct Ration {
 const STEPS: usize = 64;
 
 static DEFAULT: Ration = Ration {
-    shares: shares([8, 25, 55, 100], 105),
+    shares: shares([5, 20, 55, 100], 105),
     floor: 2,
     released: QUARTERS,
     leechers: Some(2),
     busy_percent: 78,
     idle_percent: 70,
-    wanted: 0.3,
+    wanted: 0.27,
 };
 static AGGRESSIVE: Ration = Ration {
     floor: 1,
@@ -494,11 +494,11 @@ mod tests {
             }
             assert_eq!(ration.shares[3], [ALL; STEPS], "the top waits for nothing");
         }
-        // 8 %, and 1.05 times as much after ten minutes; everything after 52 steps (1.05^52 = 12.6).
+        // 5 %, and 1.05 times as much after ten minutes; everything after 62 steps (1.05^62 = 20.6).
         let rules = Rules::default();
         let percent = |secs| f64::from(DEFAULT.share(0, secs, &rules)) / f64::from(ALL) * 100.0;
-        assert!((percent(599) - 8.0).abs() < 0.01 && (percent(600) - 8.4).abs() < 0.01);
-        assert!(percent(51 * 600) < 100.0 && DEFAULT.share(0, 52 * 600, &rules) == ALL);
+        assert!((percent(599) - 5.0).abs() < 0.01 && (percent(600) - 5.25).abs() < 0.01);
+        assert!(percent(61 * 600) < 100.0 && DEFAULT.share(0, 62 * 600, &rules) == ALL);
     }
 
     #[test]

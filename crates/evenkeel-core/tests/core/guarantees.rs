@@ -177,7 +177,7 @@ fn busy_seeders_are_rationed_by_tier_while_somebody_of_the_top_leeches() {
             .sum();
         known.push(told as f64 / 200.0);
     }
-    for (known, expected) in known.iter().zip([8.0, 25.0, 55.0, 100.0]) {
+    for (known, expected) in known.iter().zip([5.0, 20.0, 55.0, 100.0]) {
         assert!((known - expected).abs() < 1.5, "{known} of 100 busy seeders instead of {expected}");
     }
     let mut nobody_above = Village::new(1, RBS[0], [100, 0], &[0; 10]);

@@ -20,7 +20,7 @@ use super::{equilibrium, plot, table, write};
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Seeds of chance: ones that nothing was tuned with.
-    #[arg(long, value_delimiter = ',', default_value = "701,702,703,704,705")]
+    #[arg(long, value_delimiter = ',', default_value = "801,802,803,804,805")]
     seeds: Vec<u64>,
     /// File for the report; standard output by default.
     #[arg(long)]
