@@ -50,7 +50,7 @@ pub(super) fn text() -> String {
     out += &stage.seeder_asks(0, "that is busy");
     out += &stage.seeder_asks(BUSY, "that has room");
     out += "\nThe leecher of tier 0 stays, and asks again.\n\n";
-    for minutes in [10, 20, 30, 120, 300, 540] {
+    for minutes in [10, 20, 30, 120, 300, 630] {
         out += &stage.asks(ASKER, 0, BEGIN + minutes * 60, Event::Update);
     }
     out
@@ -159,7 +159,7 @@ mod tests {
             !line("* tier 0, at first").contains(" 0 of 12 busy seeders, 0 of"),
             "nobody goes away empty-handed"
         );
-        assert!(line("* tier 0, after 9 h").contains(&all), "in the end all is open: {text}");
+        assert!(line("* tier 0, after 10 h").contains(&all), "in the end all is open: {text}");
         assert_eq!(text, super::text(), "it is the same each time");
     }
 }
