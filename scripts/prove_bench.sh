@@ -70,7 +70,7 @@ fi
 # measured anew by itself.
 # shellcheck disable=SC2086
 key=$(git ls-tree -r HEAD -- $measured |
-    grep -vE 'evenkeel-lab/(src/bench/(fair|figure|plan|record|report|table)\.rs|[a-z]*\.toml)$|/tests/' |
+    grep -vE 'evenkeel-lab/(src/bench/(fair|figure|plan|record|report|table)\.rs|[a-z-]*\.toml)$|/tests/' |
     sha256sum | cut -c1-12)
 kept=target/prove-bench/$key
 [ "$name" = benchmarks ] || kept=target/prove-bench/$name-$key
