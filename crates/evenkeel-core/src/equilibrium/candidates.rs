@@ -67,12 +67,14 @@ pub(super) struct Everybody<'a> {
 }
 
 impl<'a> Everybody<'a> {
+    #[inline]
     pub(super) fn of(swarm: View<'a>, asker: &'a Asker<'a>) -> Self {
         let (scope, all_global) = (Scope::of(asker.key.source()), swarm.swarm.local_peers == 0);
         Self { asker, scope, all_global, v4: swarm.v4(), v6: swarm.v6(), web: swarm.web() }
     }
 
     /// Those of a part whom the answer has room for.
+    #[inline]
     pub(super) fn part(&self, part: Part, out: &Handout<'_>) -> Candidates<'_> {
         let families = [
             family(Family::V4, &self.v4, part, out),
