@@ -199,6 +199,11 @@ impl Admin {
         self.ask(Method::POST, &format!("users/{user}/passkey"), Some(&json!({}))).await
     }
 
+    /// Holds a user at a tier, 0 to 3, or at none any more; answers the row.
+    pub async fn pin_tier(&self, user: i64, tier: Option<u8>) -> Result<Value, Error> {
+        self.ask(Method::PUT, &format!("users/{user}/tier"), Some(&json!({ "tier": tier }))).await
+    }
+
     /// The figures of a torrent for each hour or day, oldest first.
     pub async fn history(&self, torrent: i64, by_hour: bool) -> Result<Vec<Value>, Error> {
         let by = if by_hour { "hour" } else { "day" };

@@ -28,7 +28,9 @@ pub struct Uplinks {
 type Slots = Vec<Option<Box<Uplink>>>;
 
 /// Slots that can be told apart; higher numbers share theirs with lower ones.
-pub const SLOTS: u32 = 1 << 20;
+pub const SLOTS: u32 = 1 << 24;
+/// Those among them of networks. They come first: where nobody is known by anything else, no memory is taken for others.
+const NETWORKS: u32 = 1 << 20;
 
 const PARTS: usize = 64;
 
@@ -52,11 +54,19 @@ impl Default for Uplinks {
 }
 
 impl Uplinks {
+    /// Identities that are known by a number of their own, below this one, have a slot that nobody shares.
+    pub const KNOWN_MAX: u32 = SLOTS - NETWORKS;
+
     /// The slot of somebody who is known by address alone (IPv4 address, IPv6 /64). Two share one by chance: one in a
     /// million.
     pub fn slot(keyed: &Keyed, key: &PeerKey) -> u32 {
         let hash = keyed.hash(source(key.source()));
-        u32::try_from(hash % u64::from(SLOTS)).unwrap_or_default()
+        u32::try_from(hash % u64::from(NETWORKS)).unwrap_or_default()
+    }
+
+    /// The slot of one of them.
+    pub fn known_slot(number: u32) -> u32 {
+        NETWORKS + number % Self::KNOWN_MAX
     }
 
     /// Takes up what an announce says. Answers whom the uplink has no room for: tiers below the one that is answered.

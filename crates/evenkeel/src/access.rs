@@ -9,7 +9,8 @@ use evenkeel_core::account::Account;
 use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 
 use crate::books::Books;
-use crate::control::{Control, Holder, Item, Member, Sizes};
+use crate::classes::Known;
+use crate::control::{Control, Holder, Item, Key, Member, Sizes};
 use crate::store::{List, TorrentState, UserState};
 
 mod guesses;
@@ -103,11 +104,20 @@ pub(crate) struct Admitted {
     /// The user, if it is one.
     pub member: Option<Member>,
     /// The announce key, if it is none.
-    pub key: Option<u32>,
+    pub key: Option<Key>,
     /// The torrent, if it is in the catalogue.
     pub item: Option<Item>,
     /// The passkey has been replaced.
     pub is_outdated: bool,
+}
+
+impl Admitted {
+    /// What policies may know of it.
+    pub(crate) fn known(&self) -> Known {
+        let of_key = self.key.map(|key| Known { slot: key.slot, pinned: None });
+        let of_member = self.member.map(|member| Known { slot: member.slot, pinned: member.pinned });
+        of_member.or(of_key).unwrap_or_default()
+    }
 }
 
 impl Access {

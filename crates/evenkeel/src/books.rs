@@ -146,8 +146,10 @@ impl Books {
             journal.count(Counts { torrent, seeders, leechers, partial });
         }
         if let Some(key) = admitted.key {
-            journal
-                .note_key(KeyUse { key: key.into(), at_secs: wall_secs - wall_secs.rem_euclid(HOUR_SECS) });
+            journal.note_key(KeyUse {
+                key: key.id.into(),
+                at_secs: wall_secs - wall_secs.rem_euclid(HOUR_SECS),
+            });
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who a caller is: as long as nobody has an account, the network that it comes from.
+//! Who a caller is: whoever shows a secret is known by that, everybody else by the network that they come from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +42,15 @@ impl fmt::Display for Class {
     }
 }
 
+/// What a secret says of whoever shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Its number among all that are known.
+    pub slot: Option<u32>,
+    /// The tier that the operator holds it at.
+    pub pinned: Option<Tier>,
+}
+
 /// The classes that are in force.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
@@ -60,17 +69,18 @@ impl Classes {
         Self { classes, matter }
     }
 
-    /// Who announces as `key`. What tells addresses apart is hashed with `keyed`.
-    pub(crate) fn identity(&self, key: &PeerKey, keyed: &Keyed) -> Identity {
+    /// Who announces as `key`, and is `known`: it has one uplink, however many addresses and clients. What tells addresses
+    /// apart is hashed with `keyed`.
+    pub(crate) fn identity(&self, key: &PeerKey, known: &Known, keyed: &Keyed) -> Identity {
         if !self.matter {
             return Identity::default();
         }
-        let slot = Some(Uplinks::slot(keyed, key));
+        let slot = known.slot.map_or_else(|| Uplinks::slot(keyed, key), Uplinks::known_slot);
         let ip = key.source().ip();
         let class = self.classes.iter().find(|class| class.network.contains(&ip));
-        let of =
-            |class: &Class| Identity { tier: class.tier, policy: class.policy, slot, ..Identity::default() };
-        class.map_or(Identity { slot, ..Identity::default() }, of)
+        let tier = known.pinned.or_else(|| Some(class?.tier)).unwrap_or_default();
+        let policy = class.and_then(|class| class.policy);
+        Identity { tier, policy, slot: Some(slot), ..Identity::default() }
     }
 }
 
@@ -107,7 +117,7 @@ mod tests {
         let classes = Classes::new(classes.to_vec(), &rules);
         let identity = |ip: &str| {
             let endpoint = Endpoint::new(ip.parse().unwrap(), 1);
-            classes.identity(&endpoint.into(), &keyed)
+            classes.identity(&endpoint.into(), &Known::default(), &keyed)
         };
         let told = |ip| (identity(ip).tier.number(), identity(ip).policy);
         assert_eq!(told("10.9.9.9"), (1, None));
@@ -117,8 +127,28 @@ mod tests {
         assert!(identity("11.0.0.1").slot.is_some());
         let nobody = Classes::new(Vec::new(), &Rules::default());
         assert_eq!(
-            nobody.identity(&Endpoint::new("10.1.1.1".parse().unwrap(), 1).into(), &keyed),
+            nobody.identity(&Endpoint::new("10.1.1.1".parse().unwrap(), 1).into(), &Known::default(), &keyed),
             Identity::default()
         );
+    }
+
+    #[test]
+    fn whoever_is_known_has_one_uplink_and_the_tier_it_is_held_at() {
+        let rules = Rules { policy: Policy::Rbs(Preset::Default), ..Rules::default() };
+        let classes = Classes::new(vec!["10.0.0.0/8 1 random".parse().unwrap()], &rules);
+        let keyed = Keyed::new([1, 2]);
+        let identity = |ip: &str, known| {
+            let endpoint = Endpoint::new(ip.parse().unwrap(), 1);
+            classes.identity(&endpoint.into(), &known, &keyed)
+        };
+        let ann = Known { slot: Some(7), pinned: Tier::new(3) };
+        let (here, there) = (identity("10.0.0.1", ann), identity("2001:db8::1", ann));
+        assert_eq!((here.slot, here.tier, here.policy), (there.slot, Tier::TOP, Some(Policy::Random)));
+        assert_eq!((there.tier, there.policy), (Tier::TOP, None));
+        let bob = Known { slot: Some(8), pinned: None };
+        assert_ne!(identity("10.0.0.1", bob).slot, here.slot, "two members behind one address");
+        assert_eq!(identity("10.0.0.1", bob).tier.number(), 1, "the network's");
+        let nobody = identity("10.0.0.1", Known::default());
+        assert!(nobody.slot.is_some_and(|slot| slot != 7 && slot != 8));
     }
 }

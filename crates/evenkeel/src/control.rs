@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use evenkeel_core::Tier;
 
 use crate::store::{self, Class, Hash32, Kind, List, Mark, Reader, Row, Store, TorrentState, UserState};
 
@@ -16,6 +17,7 @@ mod follower;
 mod parts;
 mod reasons;
 mod secret;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use parts::{Filling, Parts};
 use reasons::Why;
 pub(crate) use secret::hash;
 pub use secret::{OVERLAP_SECS, Secret, rotate};
+use slots::Slots;
 
 /// What announces need to know of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,21 @@ pub struct Member {
     class: u32,
     upload_percent: Option<u16>,
     download_percent: Option<u16>,
+    /// The tier that the user is held at.
+    pub pinned: Option<Tier>,
+    /// See [`Key::slot`].
+    pub slot: Option<u32>,
+}
+
+/// What announces need to know of an announce key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Number in the books.
+    pub id: u32,
+    hash: Hash32,
+    /// Which of all that are known this is, counted from 0 as they come; the same until the program ends, and of nobody
+    /// else. `None` when there are too many.
+    pub slot: Option<u32>,
 }
 
 /// What announces need to know of a torrent.
@@ -69,8 +87,8 @@ pub enum Holder {
         /// It is the passkey before the present one, and soon good for nothing.
         is_outdated: bool,
     },
-    /// An announce key, by its id.
-    Key(u32),
+    /// An announce key.
+    Key(Key),
 }
 
 /// What is credited and charged, in percent, before any torrent has its say.
@@ -93,12 +111,13 @@ pub struct Control {
     passkeys: Parts<u64, u32>,
     items: Parts<u32, Hashes>,
     info_hashes: Parts<[u8; 20], Item>,
-    keys: Parts<u32, Hash32>,
+    keys: Parts<u32, Key>,
     key_hashes: Parts<u64, u32>,
     listed: Parts<u32, [u8; 20]>,
     lists: Parts<[u8; 20], bool>,
     classes: ArcSwap<HashMap<u32, Class>>,
     settings: ArcSwap<HashMap<u32, (String, String)>>,
+    slots: Slots,
     is_loaded: AtomicBool,
 }
 
@@ -119,6 +138,7 @@ impl Control {
             lists: Parts::new(),
             classes: ArcSwap::default(),
             settings: ArcSwap::default(),
+            slots: Slots::default(),
             is_loaded: AtomicBool::new(false),
         }
     }
@@ -159,7 +179,12 @@ impl Control {
             }
         }
         let id = self.key_hashes.get(&start_of(hash))?;
-        (self.keys.get(&id) == Some(hash)).then_some(Holder::Key(id))
+        self.keys.get(&id).filter(|key| key.hash == hash).map(Holder::Key)
+    }
+
+    /// The slot of somebody: the one that it had, or a new one.
+    fn slot_of(&self, old: Option<Option<u32>>) -> Option<u32> {
+        old.unwrap_or_else(|| self.slots.take())
     }
 
     /// The catalogued torrent that an info hash is of.
@@ -210,6 +235,7 @@ impl Control {
             torrent_bytes: self.items.bytes() + self.info_hashes.bytes(),
             keys: self.keys.len(),
             listed: self.listed.len(),
+            slots: self.slots.given(),
         }
     }
 }
@@ -235,6 +261,8 @@ pub struct Sizes {
     pub keys: usize,
     /// Info hashes on lists.
     pub listed: usize,
+    /// Users and keys that were told apart since the start, those that are gone included.
+    pub slots: u32,
 }
 
 fn start_of(hash: Hash32) -> u64 {
@@ -262,11 +290,19 @@ impl Member {
             class: row.class.map_or(0, number),
             upload_percent: row.upload_percent.map(percent),
             download_percent: row.download_percent.map(percent),
+            pinned: row.pinned_tier.and_then(|tier| Tier::new(u8::try_from(tier).ok()?)),
+            slot: None,
         }
     }
 
     fn hashes(&self) -> impl Iterator<Item = Hash32> + use<> {
         [Some(self.passkey), self.previous].into_iter().flatten()
+    }
+}
+
+impl Key {
+    fn of(row: &store::AnnounceKey) -> Self {
+        Self { id: number(row.id), hash: row.hash, slot: None }
     }
 }
 
@@ -296,7 +332,7 @@ struct Loading {
     passkeys: Filling<u64, u32>,
     items: Filling<u32, Hashes>,
     info_hashes: Filling<[u8; 20], Item>,
-    keys: Filling<u32, Hash32>,
+    keys: Filling<u32, Key>,
     key_hashes: Filling<u64, u32>,
     listed: Filling<u32, [u8; 20]>,
     lists: Filling<[u8; 20], bool>,
@@ -319,7 +355,7 @@ impl Reader for Loading {
             }
             Row::Key(row) => {
                 self.key_hashes.put(start_of(row.hash), number(row.id));
-                self.keys.put(number(row.id), row.hash);
+                self.keys.put(number(row.id), Key::of(&row));
             }
             Row::Listed(row) => {
                 self.lists.put(row.info_hash, row.list == List::Denied);
@@ -336,7 +372,13 @@ impl Reader for Loading {
 }
 
 impl Loading {
-    fn put(self, control: &Control) {
+    fn put(mut self, control: &Control) {
+        for (id, member) in self.members.each() {
+            member.slot = control.slot_of(control.members.get(id).map(|old| old.slot));
+        }
+        for (id, key) in self.keys.each() {
+            key.slot = control.slot_of(control.keys.get(id).map(|old| old.slot));
+        }
         control.members.fill(self.members);
         control.passkeys.fill(self.passkeys);
         control.info_hashes.fill(self.info_hashes);
@@ -355,7 +397,7 @@ impl Loading {
 struct Changes {
     users: HashMap<u32, Option<Member>>,
     torrents: HashMap<u32, Option<(Item, Hashes)>>,
-    keys: HashMap<u32, Option<Hash32>>,
+    keys: HashMap<u32, Option<Key>>,
     listed: HashMap<u32, Option<([u8; 20], bool)>>,
     classes: HashMap<u32, Option<Class>>,
     settings: HashMap<u32, Option<(String, String)>>,
@@ -369,7 +411,7 @@ impl Reader for Changes {
                 let now = Some((Item::of(&row), hashes_of(&row)));
                 self.torrents.insert(number(row.id), now);
             }
-            Row::Key(row) => drop(self.keys.insert(number(row.id), Some(row.hash))),
+            Row::Key(row) => drop(self.keys.insert(number(row.id), Some(Key::of(&row)))),
             Row::Listed(row) => {
                 let now = Some((row.info_hash, row.list == List::Denied));
                 self.listed.insert(number(row.id), now);
@@ -398,7 +440,14 @@ impl Changes {
     /// Rows before the ways to them, so that whoever finds a way finds the row that it leads to; what does not lead to
     /// it any more goes last, unless it leads to another row by now.
     fn put(self, control: &Control) {
-        let users = self.users.into_iter().collect::<Vec<_>>();
+        let mut users = self.users.into_iter().collect::<Vec<_>>();
+        for (id, now) in &mut users {
+            let slot = |now: &Member| Member {
+                slot: control.slot_of(control.members.get(id).map(|old| old.slot)),
+                ..*now
+            };
+            *now = now.as_ref().map(slot);
+        }
         let before = users.iter().filter_map(|(id, _)| Some((*id, control.members.get(id)?)));
         let before: Vec<(u32, u64)> =
             before.flat_map(|(id, old)| old.hashes().map(move |hash| (id, start_of(hash)))).collect();
@@ -410,9 +459,15 @@ impl Changes {
         control.members.change(users);
         lead(&control.passkeys, before, hashes);
 
-        let keys: Vec<_> = self.keys.into_iter().collect();
-        let before = keys.iter().filter_map(|(id, _)| Some((*id, start_of(control.keys.get(id)?)))).collect();
-        let hashes = keys.iter().filter_map(|(id, now)| Some((start_of((*now)?), *id))).collect();
+        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        for (id, now) in &mut keys {
+            let slot =
+                |now: &Key| Key { slot: control.slot_of(control.keys.get(id).map(|old| old.slot)), ..*now };
+            *now = now.as_ref().map(slot);
+        }
+        let before =
+            keys.iter().filter_map(|(id, _)| Some((*id, start_of(control.keys.get(id)?.hash)))).collect();
+        let hashes = keys.iter().filter_map(|(id, now)| Some((start_of((*now)?.hash), *id))).collect();
         control.keys.change(keys);
         lead(&control.key_hashes, before, hashes);
 

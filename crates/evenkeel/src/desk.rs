@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use evenkeel_client::Client;
 use evenkeel_client::admin::Admin;
+use evenkeel_core::Tier;
 use serde_json::{Value, json};
 
 use crate::args::Flags;
@@ -93,6 +94,23 @@ pub(crate) enum OfUsers {
         /// Number or name of the user.
         id: String,
     },
+    /// Holds the user at a tier, whatever was earned.
+    PinTier {
+        /// Number or name of the user.
+        id: String,
+        /// 0 to 3, or none: what was earned holds again.
+        #[arg(value_name = "TIER|none", value_parser = pinned)]
+        tier: Pinned,
+    },
+}
+
+/// A tier to be held at, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pinned(Option<Tier>);
+
+fn pinned(text: &str) -> Result<Pinned, String> {
+    let tier = || text.parse().ok().and_then(Tier::new).ok_or_else(|| "0 to 3, or none".to_owned());
+    if text == "none" { Ok(Pinned(None)) } else { Ok(Pinned(Some(tier()?))) }
 }
 
 /// What can be done with torrents.
@@ -138,6 +156,11 @@ pub(crate) fn users(args: DeskArgs<OfUsers>) -> anyhow::Result<String> {
             let desk = Desk::new(Kind::User, args.how)?;
             let told = desk.run(desk.admin.replace_passkey(desk.id_of(&id)?))?;
             Ok(desk.one(&told))
+        }
+        OfUsers::PinTier { id, tier: Pinned(tier) } => {
+            let desk = Desk::new(Kind::User, args.how)?;
+            let row = desk.run(desk.admin.pin_tier(desk.id_of(&id)?, tier.map(Tier::number)))?;
+            Ok(desk.one(&row))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use evenkeel_core::Reason;
+use evenkeel_core::{Reason, Uplinks};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -131,6 +131,12 @@ fn known(encoder: &mut DescriptorEncoder<'_>, sizes: &Sizes) -> Result<(), std::
         &[
             ("users", "Users that are known", sizes.users as u64),
             ("user_bytes", "Memory that they take", sizes.user_bytes as u64),
+            (
+                "known_identities",
+                "Users and keys told apart since the start, gone ones included",
+                sizes.slots.into(),
+            ),
+            ("known_identities_limit", "Those beyond it earn nothing", Uplinks::KNOWN_MAX.into()),
             ("torrents", "Torrents of the catalogue", sizes.torrents as u64),
             ("torrent_bytes", "Memory that they take", sizes.torrent_bytes as u64),
         ],

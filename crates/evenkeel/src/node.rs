@@ -25,6 +25,9 @@ use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
 use crate::journal::Trouble;
 
+#[cfg(test)]
+mod tests;
+
 /// The tracker, shared by all threads.
 pub(crate) struct Node {
     slots: Box<[Slot]>,
@@ -247,7 +250,8 @@ impl Node {
         let client = self.clients.intern(&ask.peer_id);
         let orders = self.orders.load();
         let Orders { rules, classes } = &**orders;
-        let caller = Caller { key, client, place, identity: classes.identity(&key, &self.keys.lottery) };
+        let identity = classes.identity(&key, &admitted.known(), &self.keys.lottery);
+        let caller = Caller { key, client, place, identity };
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
         let (began, recorded) = (Instant::now(), shard.recorded());
@@ -506,91 +510,4 @@ impl Slot {
 /// Locks; a panic under a lock is caught before it can poison it, and everything behind one stays sound.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use evenkeel_wire::{Event, Key};
-
-    fn ask(torrent: u8) -> Announce {
-        Announce {
-            info_hash: InfoHash([torrent; 20]),
-            peer_id: PeerId([1; 20]),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(0),
-            event: Event::Started,
-            numwant: None,
-            key: Key::NONE,
-        }
-    }
-
-    #[test]
-    fn after_a_panic_only_the_swarm_concerned_is_gone() {
-        let node = Node::new(Orders::default(), &SECRETS);
-        let mut worker = node.worker(Dialect::Http, 1);
-        let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
-        for torrent in 0..50 {
-            assert!(
-                node.announce(
-                    &mut worker,
-                    Announcer { key, place: node.place(&ask(torrent).info_hash), secret: None },
-                    &ask(torrent),
-                    &mut Handout::new(&mut [], &mut [])
-                )
-                .is_ok()
-            );
-        }
-        let broken = InfoHash([7; 20]);
-        let slot = &node.slots[node.keys.place(&broken).shard()];
-        let outcome = node.recover(&mut lock(&slot.shard), &broken, None);
-        assert_eq!(outcome.answer, Err(Failure::Internal));
-        for torrent in 0..50 {
-            let seeders = node.scrape(&InfoHash([torrent; 20])).seeders;
-            assert_eq!(seeders, u32::from(torrent != 7), "{torrent}");
-        }
-        assert!(
-            node.announce(
-                &mut worker,
-                Announcer { key, place: node.place(&ask(7).info_hash), secret: None },
-                &ask(7),
-                &mut Handout::new(&mut [], &mut [])
-            )
-            .is_ok()
-        );
-        assert_eq!(node.scrape(&broken).seeders, 1, "the next announce builds it again");
-    }
-
-    #[test]
-    fn announces_of_peers_that_come_and_go_are_timed() {
-        let node = Node::new(Orders::default(), &SECRETS);
-        let mut worker = node.worker(Dialect::Http, 1);
-        let key = PeerKey::Dialled("192.0.2.1:6881".parse::<std::net::SocketAddr>().unwrap().into());
-        let mut is_timed = |event| {
-            node.longest_hold_nanos.store(0, Ordering::Relaxed);
-            let ask = Announce { event, ..ask(1) };
-            let place = node.place(&ask.info_hash);
-            node.announce(
-                &mut worker,
-                Announcer { key, place, secret: None },
-                &ask,
-                &mut Handout::new(&mut [], &mut []),
-            )
-            .unwrap();
-            node.longest_hold_nanos.load(Ordering::Relaxed) > 0
-        };
-        assert!(is_timed(Event::Started));
-        assert!(!is_timed(Event::Update), "that would cost too much");
-        assert!(is_timed(Event::Stopped));
-    }
-
-    #[test]
-    fn a_panic_ends_its_own_request_and_is_counted() {
-        let node = Node::new(Orders::default(), &SECRETS);
-        assert_eq!(node.catch(|| -> u8 { panic!("as a test") }), None);
-        assert_eq!(node.catch(|| 7), Some(7));
-        assert_eq!(node.panics.load(Ordering::Relaxed), 1);
-    }
 }

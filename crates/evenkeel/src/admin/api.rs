@@ -10,7 +10,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use serde_json::Value;
 
 use crate::database::{Place, now_secs};
@@ -91,7 +91,9 @@ impl Api {
             let mut of_kind =
                 Router::new().route(&format!("/{name}"), all).route(&format!("/{name}/{{id}}"), one);
             if kind == Kind::User {
-                of_kind = of_kind.route("/users/{id}/passkey", post(requests::rotate));
+                of_kind = of_kind
+                    .route("/users/{id}/passkey", post(requests::rotate))
+                    .route("/users/{id}/tier", put(requests::pin));
             } else if kind == Kind::Torrent {
                 let file = get(files::download).post(files::personalise);
                 of_kind = of_kind

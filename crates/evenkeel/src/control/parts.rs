@@ -30,6 +30,10 @@ impl<K, V> Filling<K, V> {
     pub(super) fn put(&mut self, key: K, value: V) {
         self.0.push((key, value));
     }
+
+    pub(super) fn each(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
+    }
 }
 
 impl<K, V> fmt::Debug for Parts<K, V> {

@@ -59,6 +59,41 @@ fn a_rotated_passkey_is_good_for_a_day_more() {
 }
 
 #[test]
+fn users_and_keys_have_numbers_that_stay_and_are_never_given_again() {
+    let desk = exam::file();
+    let mut store = desk.open().unwrap();
+    let mut rows = [user("a"), user("b"), user("c")];
+    let mut secrets: Vec<Secret> = rows.iter_mut().map(secret_of).collect();
+    let ids = store.edit(&rows.clone().map(Edit::User)).unwrap();
+    secrets.push(Secret::draw().unwrap());
+    let key = AnnounceKey { id: 0, hash: secrets[3].hash(), note: String::new(), created_at: 0, used_at: 0 };
+    store.edit(&[Edit::Key(key)]).unwrap();
+    let (control, mut follower) = follower(&desk);
+    let slots = |control: &Control, secrets: &[Secret]| {
+        let slot = |secret: &Secret| match control.holder(secret.reveal().as_bytes(), 0)? {
+            Holder::User { member, .. } => member.slot,
+            Holder::Key(key) => key.slot,
+        };
+        secrets.iter().map(slot).collect::<Vec<_>>()
+    };
+    let mut first = slots(&control, &secrets);
+    assert_eq!(first, [Some(0), Some(1), Some(2), Some(3)]);
+
+    rows[1] = User { id: ids[1], pinned_tier: Some(2), ..rows[1].clone() };
+    let mut new = user("d");
+    secrets.push(secret_of(&mut new));
+    store.edit(&[Edit::User(rows[1].clone()), Edit::Remove(Kind::User, ids[0]), Edit::User(new)]).unwrap();
+    follower.look();
+    first[0] = None;
+    first.push(Some(4));
+    assert_eq!(slots(&control, &secrets), first);
+    let held = control.holder(secrets[1].reveal().as_bytes(), 0);
+    assert!(matches!(held, Some(Holder::User { member, .. }) if member.pinned == Tier::new(2)));
+    control.load(&mut *desk.open().unwrap()).unwrap();
+    assert_eq!(slots(&control, &secrets), first, "loaded anew");
+}
+
+#[test]
 fn a_passkey_that_moves_to_another_user_is_that_users() {
     let desk = exam::file();
     let mut store = desk.open().unwrap();
@@ -124,7 +159,8 @@ fn keys_lists_classes_and_settings_follow() {
     let passkey = secret_of(&mut of_class);
     store.edit(&[Edit::User(of_class)]).unwrap();
     follower.look();
-    assert_eq!(control.holder(secret.reveal().as_bytes(), 0), Some(Holder::Key(number(ids[0]))));
+    let key = Key { id: number(ids[0]), hash: secret.hash(), slot: Some(1) };
+    assert_eq!(control.holder(secret.reveal().as_bytes(), 0), Some(Holder::Key(key)));
     assert_eq!(control.list(&[3; 20]), Some(List::Denied));
     assert_eq!(control.freeleech_until(), 77);
     let Some(Holder::User { member, .. }) = control.holder(passkey.reveal().as_bytes(), 0) else { panic!() };

@@ -71,7 +71,7 @@ fn value(form: &Form, text: &str) -> Option<Value> {
         Form::Text(..) | Form::Hash(_) | Form::Word(_) => Some(text.into()),
         Form::Words(_) => Some(text.split(',').map(str::trim).collect()),
         Form::Secs => text.parse().ok().or_else(|| from_now_on(text)).map(|secs: u64| secs.into()),
-        Form::Id | Form::Percent | Form::Count | Form::Bytes => {
+        Form::Id | Form::Percent | Form::Tier | Form::Count | Form::Bytes => {
             text.parse().ok().map(|number: u64| number.into())
         }
     }

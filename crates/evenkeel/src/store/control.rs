@@ -142,6 +142,8 @@ pub struct User {
     pub upload_percent: Option<u32>,
     /// What of a download is charged, in percent; below that of class and torrent it wins.
     pub download_percent: Option<u32>,
+    /// The tier that the user is held at, 0 to 3, whatever was earned.
+    pub pinned_tier: Option<u32>,
     /// In seconds since 1970.
     pub created_at: i64,
 }
@@ -157,6 +159,7 @@ static USERS: Table = Table {
         "class_id",
         "upload_percent",
         "download_percent",
+        "pinned_tier",
         "created_at",
     ],
 };
@@ -173,6 +176,7 @@ impl User {
             class: cells.maybe_integer()?,
             upload_percent: cells.maybe_number()?,
             download_percent: cells.maybe_number()?,
+            pinned_tier: cells.maybe_number()?,
             created_at: cells.integer()?,
         })
     }
@@ -187,6 +191,7 @@ impl User {
             self.class.into(),
             self.upload_percent.into(),
             self.download_percent.into(),
+            self.pinned_tier.into(),
             self.created_at.into(),
         ]
     }

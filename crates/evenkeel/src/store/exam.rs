@@ -135,6 +135,7 @@ pub(crate) fn user(name: &str) -> User {
         class: None,
         upload_percent: None,
         download_percent: None,
+        pinned_tier: None,
         created_at: 1_700_000_000,
     }
 }

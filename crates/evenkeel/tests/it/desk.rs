@@ -100,6 +100,20 @@ fn rows_may_be_named_by_what_they_are_called() {
 }
 
 #[test]
+fn a_user_is_held_at_a_tier_until_it_is_let_go() {
+    let (program, token) = start();
+    success(&program, &token, &["user", "add", "ann"]);
+    assert_eq!(json_of(&program, &token, &["user", "show", "ann"])["pinned_tier"], Value::Null);
+    assert_eq!(json_of(&program, &token, &["user", "pin-tier", "ann", "3"])["pinned_tier"], 3);
+    assert_eq!(json_of(&program, &token, &["user", "set", "1", "pinned_tier=0"])["pinned_tier"], 0);
+    success(&program, &token, &["user", "pin-tier", "1", "none"]);
+    assert_eq!(json_of(&program, &token, &["user", "show", "1"])["pinned_tier"], Value::Null);
+    let output = run(&program, &token, &["user", "pin-tier", "ann", "4"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && text.contains("0 to 3, or none"), "{text}");
+}
+
+#[test]
 fn a_token_that_was_made_is_good_for_its_scopes() {
     let (program, first) = start();
     let made = json_of(&program, &first, &["token", "add", "site", "scopes=users"]);

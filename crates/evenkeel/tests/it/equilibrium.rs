@@ -1,5 +1,7 @@
 //! Policies in the real program: who callers are, and what it changes.
 
+use crate::api;
+use crate::bencode::Value;
 use crate::rig::{Ask, Program, Way, start_in, start_with, wait_for};
 
 const TORRENT: [u8; 20] = [7; 20];
@@ -59,6 +61,47 @@ fn a_torrent_and_a_class_may_have_a_policy_of_their_own() {
     let program = start_with(&of_class);
     fill(&program, TORRENT);
     assert_eq!(program.announce(Way::UdpV4, &newcomer(TORRENT)).peers.len(), 60);
+}
+
+/// How many peers somebody who leeches is told of.
+fn told(program: &Program, passkey: &str, port: u16) -> usize {
+    let ask = Ask { numwant: 200, ..Ask::leecher(TORRENT, port) };
+    let (_, body) = program.get(&format!("/{passkey}/announce?{}&compact=1", ask.query()));
+    Value::read(&body).bytes("peers").expect("peers").len() / 6
+}
+
+#[test]
+fn a_member_has_the_tier_that_it_is_held_at() {
+    let program = start_with(
+        "[access]\ntorrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs-aggressive\"\n",
+    );
+    let token = api::token_in(&program.banner).unwrap();
+    wait_for("the tracker", || (program.get_admin("/ready").0 == 200).then_some(()));
+    let [ann, bob] = ["ann", "bob"].map(|name| {
+        let (_, made) = api::ask(&program, &token, "POST /users", &format!("{{\"name\": \"{name}\"}}"));
+        made["passkey"].as_str().unwrap().to_owned()
+    });
+    for port in 1001..1061 {
+        program.announce(Way::UdpV4, &Ask::seeder(TORRENT, port));
+    }
+    let known = || program.get(&format!("/{bob}/announce?{}", Ask::leecher(OTHER, 1).query())).1;
+    wait_for("the members", || (!known().starts_with(b"d14:failure")).then_some(()));
+    let mut ports = 3000..;
+    let mut told_newcomer = || {
+        told(&program, &ann, 2000);
+        // A client of its own each time, that leaves again.
+        let port = ports.next().unwrap();
+        let peers = told(&program, &bob, port);
+        let stop = Ask::leecher(TORRENT, port).event("stopped");
+        program.get(&format!("/{bob}/announce?{}", stop.query()));
+        peers
+    };
+    assert_eq!(told_newcomer(), 61, "nobody is of a higher tier");
+    assert_eq!(api::ask(&program, &token, "PUT /users/1/tier", r#"{"tier": 3}"#).1["pinned_tier"], 3);
+    wait_for("the tier", || (told_newcomer() < 40).then_some(()));
+    assert_eq!(told(&program, &ann, 2000), 60);
+    api::ask(&program, &token, "PUT /users/1/tier", r#"{"tier": null}"#);
+    wait_for("its end", || (told_newcomer() == 61).then_some(()));
 }
 
 #[test]

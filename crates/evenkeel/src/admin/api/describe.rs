@@ -11,6 +11,8 @@ use utoipa::openapi::{
     ResponseBuilder, Schema, ServerBuilder,
 };
 
+use evenkeel_core::Tier;
+
 use super::KINDS;
 use super::requests::{PAGE, PAGE_MAX, ROWS_MAX};
 use super::rows;
@@ -238,6 +240,7 @@ impl Form {
                 .min_length(Some(*min).filter(|min| *min > 0))
                 .max_length(Some(*max)),
             Self::Percent => ranged(0, 1000),
+            Self::Tier => ranged(0, Tier::TOP.number().into()),
             Self::Count => ranged(1, 1_000_000),
             Self::Hash(bytes) => ObjectBuilder::new()
                 .schema_type(Type::String)

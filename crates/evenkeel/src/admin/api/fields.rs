@@ -1,6 +1,7 @@
 //! The fields of a JSON object, each read once and by name: what is left over is unknown.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use evenkeel_core::Tier;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
@@ -72,6 +73,15 @@ impl Fields {
             value => u32::try_from(value.as_u64()?).ok().map(Some),
         };
         self.take(name, into, read, "a whole number from 0 to 4294967295, or null")
+    }
+
+    pub(super) fn maybe_tier(&mut self, name: &str, into: &mut Option<u32>) -> Result<(), Problem> {
+        let top = u64::from(Tier::TOP.number());
+        let read = |value: &Value| match value {
+            Value::Null => Some(None),
+            value => value.as_u64().filter(|tier| *tier <= top).map(|tier| u32::try_from(tier).ok()),
+        };
+        self.take(name, into, read, &format!("a whole number from 0 to {top}, or null"))
     }
 
     pub(super) fn secs(&mut self, name: &str, into: &mut i64) -> Result<(), Problem> {

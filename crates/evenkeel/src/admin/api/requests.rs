@@ -218,6 +218,27 @@ pub(super) async fn rotate(State(api): State<Api>, id: Id) -> Response {
     .await
 }
 
+/// Holds a user at a tier, or at none any more.
+pub(super) async fn pin(State(api): State<Api>, id: Id, body: Body) -> Response {
+    api.run(move |store| {
+        let id = given(id)?;
+        let body = fields::parse(&whole(body)?)?;
+        let is_given = body.get("tier").is_some();
+        let mut fields = Fields::new(body)?;
+        let Row::User(mut user) = find(store, Kind::User, id)? else { return Err(Problem::missing()) };
+        fields.maybe_tier("tier", &mut user.pinned_tier)?;
+        fields.end()?;
+        if !is_given {
+            return Err(Problem::invalid("tier", "given"));
+        }
+        let row = Row::User(user);
+        let shown = rows::show(&row);
+        store.edit(&[rows::edit(row)])?;
+        Ok((StatusCode::OK, shown))
+    })
+    .await
+}
+
 pub(super) fn find(store: &mut dyn Store, kind: Kind, id: i64) -> Result<Row, Problem> {
     let found = store.page(kind, id.saturating_sub(1), 1)?.pop();
     found.filter(|row| rows::id(row) == id).ok_or_else(Problem::missing)

@@ -40,6 +40,7 @@ pub(super) fn blank(kind: Kind, now_secs: i64) -> Result<(Row, Option<Secret>), 
                 class: None,
                 upload_percent: None,
                 download_percent: None,
+                pinned_tier: None,
                 created_at: now_secs,
             };
             (Row::User(user), Some(secret))
@@ -106,7 +107,8 @@ pub(super) fn apply(row: &mut Row, fields: &mut Fields) -> Result<(), Problem> {
             fields.word("state", &mut user.state, &USER_STATES)?;
             fields.maybe_id("class", &mut user.class)?;
             fields.maybe_number("upload_percent", &mut user.upload_percent)?;
-            fields.maybe_number("download_percent", &mut user.download_percent)
+            fields.maybe_number("download_percent", &mut user.download_percent)?;
+            fields.maybe_tier("pinned_tier", &mut user.pinned_tier)
         }
         Row::Class(class) => {
             fields.text("name", &mut class.name)?;
@@ -154,6 +156,7 @@ pub(super) fn show(row: &Row) -> Value {
             "class": user.class,
             "upload_percent": user.upload_percent,
             "download_percent": user.download_percent,
+            "pinned_tier": user.pinned_tier,
             "created_at": user.created_at,
         }),
         Row::Class(class) => json!({

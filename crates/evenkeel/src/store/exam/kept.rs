@@ -31,6 +31,7 @@ fn control_data_comes_back_as_it_was_put(desk: &dyn Desk) {
         class: Some(class_id),
         upload_percent: Some(200),
         download_percent: Some(0),
+        pinned_tier: Some(2),
         ..user("full")
     };
     let hybrid = Torrent {
@@ -103,6 +104,7 @@ fn edits_are_all_done_or_none_and_the_bad_one_is_named(desk: &dyn Desk) {
     out(refuse(Edit::User(user(""))), "name");
     out(refuse(Edit::User(user(&"x".repeat(10_000)))), "name");
     out(refuse(Edit::User(User { upload_percent: Some(u32::MAX), ..user("b") })), "upload_percent");
+    out(refuse(Edit::User(User { pinned_tier: Some(4), ..user("b") })), "pinned_tier");
     out(refuse(Edit::Torrent(Torrent { info_hash_v1: None, ..torrent(2) })), "info_hash_v1");
     out(refuse(Edit::Torrent(Torrent { reason: "x".repeat(101), ..torrent(2) })), "reason");
 
@@ -207,7 +209,7 @@ fn a_schema_of_a_newer_program_is_refused(desk: &dyn Desk) {
     drop(desk.open().unwrap());
     desk.write("INSERT INTO evenkeel_schema (version) VALUES (99)").unwrap();
     let error = desk.open().err().expect("it is newer than we are");
-    assert!(matches!(error, Error::NewerSchema { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, known: 4 }), "{error}");
     assert!(!error.is_retryable());
 }
 

@@ -11,9 +11,10 @@ use super::{Form, answer, body, content, id, item, of, operation, or_null, query
 const FILE: &str = "application/x-bittorrent";
 
 /// Paths that only one kind has.
-pub(super) fn paths() -> [(&'static str, PathItem); 4] {
+pub(super) fn paths() -> [(&'static str, PathItem); 5] {
     [
         ("/users/{id}/passkey", passkey()),
+        ("/users/{id}/tier", tier()),
         ("/torrents/file", upload()),
         ("/torrents/{id}/file", file()),
         ("/torrents/{id}/history", history()),
@@ -30,6 +31,16 @@ fn passkey() -> PathItem {
         .parameter(id())
         .response("200", answer("The new passkey.", &told.into()));
     item([(HttpMethod::Post, rotate)])
+}
+
+fn tier() -> PathItem {
+    let at = Form::Maybe(Box::new(Form::Tier)).schema("The tier, or null for what the user has earned.");
+    let given = ObjectBuilder::new().property("tier", at).required("tier");
+    let pin = operation("users", "Holds a user at a tier, whatever was earned, or no longer")
+        .parameter(id())
+        .request_body(Some(body(&given.into())))
+        .response("200", answer("The row as it is now.", &of("User")));
+    item([(HttpMethod::Put, pin)])
 }
 
 fn upload() -> PathItem {

@@ -20,6 +20,8 @@ pub(crate) enum Form {
     /// Bytes of UTF-8, from and to.
     Text(usize, usize),
     Percent,
+    /// From 0 to 3.
+    Tier,
     /// From 1 to a million.
     Count,
     /// So many bytes, in hexadecimal digits.
@@ -40,7 +42,9 @@ impl fmt::Display for Form {
             Self::Secs => f.write_str("seconds since 1970, or a time from now on as in +30d"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Words(words) => write!(f, "some of {}", words.join(",")),
-            Self::Id | Self::Percent | Self::Count | Self::Bytes => f.write_str("a whole number"),
+            Self::Id | Self::Percent | Self::Tier | Self::Count | Self::Bytes => {
+                f.write_str("a whole number")
+            }
             Self::Maybe(form) => write!(f, "{form}, or null"),
         }
     }
@@ -93,6 +97,7 @@ pub(crate) fn fields_of(kind: Kind) -> Vec<Field> {
             given("class", maybe(Form::Id), "The class of the user."),
             given("upload_percent", maybe(Form::Percent), UPLOAD),
             given("download_percent", maybe(Form::Percent), DOWNLOAD),
+            given("pinned_tier", maybe(Form::Tier), "The tier that the user is held at; null if at none."),
             shown("created_at", Form::Secs, CREATED),
         ],
         Kind::Class => vec![
