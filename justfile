@@ -64,6 +64,11 @@ prove-hostile seconds="120":
 prove-equilibrium *arguments:
     scripts/prove_equilibrium.sh {{arguments}}
 
+# What the policy rbs does to communities of real clients, for docs/proofs/swarm.md: half an hour. Stopped, it goes on where
+# it was.
+prove-swarm *arguments:
+    scripts/prove_swarm.sh {{arguments}}
+
 # Kills the tracker at random moments under announces, so many times for each database: half an hour. The books must be
 # exact to the byte.
 prove-crash rounds="500":

@@ -87,10 +87,13 @@ class Torrent:
 
 def make(content_bytes):
     """A new private torrent with random content: no other run and no other tracker has ever seen its info hash."""
-    content = os.urandom(content_bytes)
-    name = f"transfer-{os.urandom(4).hex()}.bin"
+    return of(f"transfer-{os.urandom(4).hex()}.bin", os.urandom(content_bytes))
+
+
+def of(name, content):
+    """The private torrent of this content."""
     pieces = b"".join(
-        hashlib.sha1(content[at : at + PIECE_BYTES]).digest() for at in range(0, content_bytes, PIECE_BYTES)
+        hashlib.sha1(content[at : at + PIECE_BYTES]).digest() for at in range(0, len(content), PIECE_BYTES)
     )
-    info = {"length": content_bytes, "name": name, "piece length": PIECE_BYTES, "pieces": pieces, "private": 1}
+    info = {"length": len(content), "name": name, "piece length": PIECE_BYTES, "pieces": pieces, "private": 1}
     return Torrent(name, content, encode(info))

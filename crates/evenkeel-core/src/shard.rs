@@ -136,6 +136,9 @@ pub struct Seen {
     pub key: PeerKey,
     /// Has everything.
     pub is_seeder: bool,
+    /// What the record says for the policies: of a leecher its tier, of a seeder under `rbs` the tier below which callers
+    /// are rationed.
+    pub grade: u8,
     /// Interned client.
     pub client: u16,
     /// What it says, if that is kept, and its client is counted as this record.
@@ -317,7 +320,8 @@ impl Shard {
                 let (key, Mark { client, .. }) = view.identity(spot);
                 let state = view.state(spot);
                 let reported = view.report(spot).filter(|_| state.is_counted()).map(Report::told);
-                show(Seen { key, is_seeder: state.kind() == Kind::Seeder, client, reported });
+                let (is_seeder, grade) = (state.kind() == Kind::Seeder, state.grade());
+                show(Seen { key, is_seeder, grade, client, reported });
             }
             left = left.saturating_sub(end.saturating_sub(at.record) + 1);
             at = if end >= len {

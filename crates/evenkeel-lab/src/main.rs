@@ -2,6 +2,7 @@
 //!
 //! * `draws` judges the peer choice of the real core, `choice` what it costs;
 //! * `sim` lets communities live by it, and tells who fares how under which policy;
+//! * `swarm` does so with real clients and the real program;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
 //! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
 //! * `echo` is the ceiling that a load is compared with, `page` that over HTTP;
@@ -33,6 +34,8 @@ mod sim;
 #[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
+mod swarm;
+#[cfg(target_os = "linux")]
 mod system;
 #[cfg(target_os = "linux")]
 mod webtorrent;
@@ -51,6 +54,9 @@ enum Command {
     Draws(draws::Options),
     /// Simulates communities of good and bad users around the real core, and compares policies.
     Sim(sim::Options),
+    /// Has real clients live by a policy of the real program, and measures who waits how long.
+    #[cfg(target_os = "linux")]
+    Swarm(swarm::Options),
     /// Measures what it costs to choose peers.
     #[cfg(target_os = "linux")]
     Choice(choice::Options),
@@ -87,6 +93,8 @@ fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
         Command::Sim(options) => sim::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Swarm(options) => swarm::run(&options),
         #[cfg(target_os = "linux")]
         Command::Choice(options) => choice::run(&options),
         #[cfg(target_os = "linux")]

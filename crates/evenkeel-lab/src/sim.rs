@@ -12,13 +12,13 @@ mod explain;
 mod graph;
 mod measure;
 mod people;
-mod plot;
+pub(crate) mod plot;
 mod prove;
 mod regime;
 mod score;
-mod statistics;
+pub(crate) mod statistics;
 mod swarms;
-mod table;
+pub(crate) mod table;
 mod tracker;
 mod transfer;
 mod world;
@@ -168,7 +168,8 @@ impl RunOptions {
     }
 }
 
-fn policy(name: &str) -> Result<Policy, String> {
+/// The policy of a name.
+pub(crate) fn policy(name: &str) -> Result<Policy, String> {
     let known = || Policy::ALL.map(|(name, _)| name).join(", ");
     name.parse().map_err(|_| format!("no policy has this name; there are {}", known()))
 }

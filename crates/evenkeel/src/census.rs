@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_core::{PeerKey, Reported, Seen};
+use evenkeel_core::{PeerKey, Policy, Reported, Seen};
 use evenkeel_wire::client_name::ClientName;
 use evenkeel_wire::{Endpoint, PeerId};
 use tokio::sync::{mpsc, oneshot};
@@ -52,6 +52,8 @@ pub(crate) struct Sums {
     pub downloaded: u64,
     /// Bytes lacking, of those that say so.
     pub left: u64,
+    /// Seeders that are rationed: their uplinks have no room.
+    pub rationed: u64,
 }
 
 impl Sums {
@@ -111,6 +113,8 @@ fn take(node: &Node) -> Census {
     let mut seen: HashMap<Who, Presence> = HashMap::new();
     let hasher = std::hash::RandomState::new();
     let mut sums = Sums::default();
+    // Of seeders under other policies the grade says their tier.
+    let is_rationing = matches!(node.orders().rules.policy, Policy::Rbs(_));
     node.visit(|record: Seen| {
         let who = Who::of(record.key);
         if share != u64::MAX && std::hash::BuildHasher::hash_one(&hasher, who) > share {
@@ -122,12 +126,13 @@ fn take(node: &Node) -> Census {
         if let Some(reported) = &record.reported {
             sums.add(reported);
         }
+        sums.rationed += u64::from(is_rationing && record.is_seeder && record.grade > 0);
     });
     let weight = if share == u64::MAX { 1.0 } else { u64::MAX as f64 / share as f64 };
     let mut census = summarise(node, &seen, weight);
     census.reported = node.orders().rules.keep_reports.then_some(sums);
-    if let Some(Sums { uploaded, downloaded, left, .. }) = &mut census.reported {
-        [uploaded, downloaded, left].into_iter().for_each(|sum| scale(sum, weight));
+    if let Some(Sums { uploaded, downloaded, left, rationed, .. }) = &mut census.reported {
+        [uploaded, downloaded, left, rationed].into_iter().for_each(|sum| scale(sum, weight));
     }
     census
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_core::{Identity, Policy, Preset, Tier, Time};
+use evenkeel_core::{Identity, PeerKey, Policy, Preset, Tier, Time};
 use evenkeel_wire::{Announce, Endpoint, Event};
 
 use crate::rig::{Families, Rig, Told, ask};
@@ -183,6 +183,17 @@ fn busy_seeders_are_rationed_by_tier_while_somebody_of_the_top_leeches() {
     let mut nobody_above = Village::new(1, RBS[0], [100, 0], &[0; 10]);
     let newcomer = nobody_above.newcomer(0, 0);
     assert_eq!(nobody_above.announce(newcomer, 0, 200).len(), 110, "nothing is rationed for nobody");
+}
+
+#[test]
+fn a_census_sees_which_seeders_are_busy() {
+    let village = Village::new(1, RBS[0], [20, 10], &[3; 50]);
+    let graded = village.rig.records().into_iter().filter(|seen| seen.is_seeder && seen.grade > 0);
+    let who = |key| match key {
+        PeerKey::Dialled(endpoint) => number(Told::Dial(endpoint)),
+        PeerKey::Web(_) => panic!("{key:?} is not of the village"),
+    };
+    assert_eq!(graded.map(|seen| who(seen.key)).collect::<BTreeSet<_>>(), village.busy);
 }
 
 #[test]

@@ -129,7 +129,13 @@ pub(super) fn tiers(title: &str, arm: &Arm<'_>) -> String {
     framed(title, &body)
 }
 
-fn bars(title: &str, groups: &[&str], series: &[String], (values, up): (&[Vec<f64>], &str)) -> String {
+/// Groups of bars: a value of each series in each group.
+pub(crate) fn bars(
+    title: &str,
+    groups: &[&str],
+    series: &[String],
+    (values, up): (&[Vec<f64>], &str),
+) -> String {
     let high = values.iter().flatten().copied().fold(1.0, f64::max) * 1.05;
     let y = |value: f64| FIELD[3] - value / high * (FIELD[3] - FIELD[1]);
     let empty = Plot { title, across: "", up, lines: Vec::new(), is_connected: false };

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A figure and the range in which it is likely to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Estimate {
+pub(crate) struct Estimate {
     pub mean: f64,
     pub low: f64,
     pub high: f64,
@@ -12,7 +12,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     /// Of independent values.
-    pub(super) fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let len = values.len() as f64;
         if values.is_empty() {
             return None;
@@ -28,14 +28,14 @@ impl Estimate {
     }
 
     /// Of ratios: what is twice as much and what is half as much are equally far from 1.
-    pub(super) fn of_ratios(ratios: &[f64]) -> Option<Self> {
+    pub(crate) fn of_ratios(ratios: &[f64]) -> Option<Self> {
         let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
         let Self { mean, low, high } = Self::of(&logs)?;
         Some(Self { mean: mean.exp(), low: low.exp(), high: high.exp() })
     }
 
     /// As text, with this many digits.
-    pub(super) fn text(&self, digits: usize) -> String {
+    pub(crate) fn text(&self, digits: usize) -> String {
         if self.low == self.high {
             return format!("{:.digits$}", self.mean);
         }
@@ -43,7 +43,7 @@ impl Estimate {
     }
 
     /// A ratio as a change in percent.
-    pub(super) fn percent(&self) -> Self {
+    pub(crate) fn percent(&self) -> Self {
         let percent = |ratio: f64| (ratio - 1.0) * 100.0;
         Self { mean: percent(self.mean), low: percent(self.low), high: percent(self.high) }
     }

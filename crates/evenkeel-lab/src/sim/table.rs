@@ -63,7 +63,7 @@ fn level_or_change(level: Option<Estimate>, change: Option<Estimate>) -> String 
 }
 
 /// A change in percent, with its sign.
-pub(super) fn signed(change: &Estimate) -> String {
+pub(crate) fn signed(change: &Estimate) -> String {
     if change.low == change.high {
         return format!("{:+.1} %", change.mean);
     }

@@ -130,11 +130,11 @@ fn stats_json(shared: &Shared, census: &Census) -> String {
         })
         .collect();
     let reported = census.reported.as_ref().map_or_else(String::new, |sums| {
-        let Sums { uploaded, downloaded, left, .. } = sums;
+        let Sums { uploaded, downloaded, left, rationed, .. } = sums;
         let secs = sums.secs_mean();
         format!(
             ",\"reported\":{{\"uploadedBytes\":{uploaded},\"downloadedBytes\":{downloaded},\"leftBytes\":{left},\
-             \"sessionSecsMean\":{secs}}}"
+             \"sessionSecsMean\":{secs},\"seedersRationed\":{rationed}}}"
         )
     });
     format!(
