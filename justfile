@@ -74,8 +74,8 @@ prove-swarm *arguments:
 prove-crash rounds="500":
     EVENKEEL_CRASH_ROUNDS={{rounds}} cargo test --release -p evenkeel --test it crash -- --nocapture
 
-# Takes the database away under announces, in five ways, ten minutes each: an hour and a quarter. Nobody may notice, and the
-# books must be exact.
+# Takes the database away under announces, in five ways, PostgreSQL for ten minutes each: three quarters of an hour. Nobody may
+# notice, and the books must be exact.
 prove-outage *arguments:
     scripts/prove_outage.sh {{arguments}}
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Announces to a private tracker at a steady rate while its database is gone, in five ways, and while acknowledgements are
-# lost, and writes docs/proofs/outage.md. By default ten minutes of each outage: an hour and a quarter.
+# lost, and writes docs/proofs/outage.md. By default PostgreSQL is gone for ten minutes three times, a disk is full for one:
+# three quarters of an hour.
 #   usage: prove_outage.sh [seconds of an outage [announces a second [lost acknowledgements]]]
 set -eu
 cd "$(dirname -- "$0")/.."

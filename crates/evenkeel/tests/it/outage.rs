@@ -34,6 +34,11 @@ fn outage() -> Duration {
     Duration::from_secs(asked("EVENKEEL_OUTAGE_SECS", 5))
 }
 
+/// How long a disk is full: nobody needs longer to see what happens then.
+fn full() -> Duration {
+    outage().min(Duration::from_secs(60))
+}
+
 /// A shorter time with and without it before and after.
 fn window() -> Duration {
     (outage() / 10).max(Duration::from_secs(2))
@@ -359,7 +364,7 @@ fn a_full_disk(kind: &str, rig: &Rig, fill: impl Fn(), free: impl Fn()) {
     let mut crowd = Crowd::new(rig);
     let with = crowd.go_on(window());
     fill();
-    let without = crowd.go_on(outage());
+    let without = crowd.go_on(full());
     assert!(is_degraded(rig), "it says that the database is away");
     free();
     let drained = crowd.wait_for_books(rig);
@@ -372,7 +377,7 @@ fn a_full_disk(kind: &str, rig: &Rig, fill: impl Fn(), free: impl Fn()) {
     let took: f64 = windows.iter().map(|window| window.took.as_secs_f64()).sum();
     report(&format!(
         "| {kind} | {} s | {announces} | {:.0} | 0 | {} | {} | - | {:.1} s | yes |",
-        outage().as_secs(),
+        full().as_secs(),
         announces as f64 / took,
         micros(&windows),
         holds(&[(&with, &without)]),
