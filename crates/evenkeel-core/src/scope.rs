@@ -24,11 +24,17 @@ impl Scope {
     /// The scope of an endpoint's address.
     pub fn of(endpoint: &Endpoint) -> Self {
         match endpoint {
-            Endpoint::V4([a, b, c, d, ..]) => Self::of_v4([*a, *b, *c, *d]),
-            Endpoint::V6(_) => match endpoint.ip() {
-                IpAddr::V4(ip) => Self::of_v4(ip.octets()),
-                IpAddr::V6(ip) => Self::of_v6(ip),
-            },
+            Endpoint::V4(addr) => Self::of_addr(addr),
+            Endpoint::V6(addr) => Self::of_addr(addr),
+        }
+    }
+
+    /// The scope of an address in wire form: 4 or 16 bytes, and the port.
+    #[inline]
+    pub(crate) fn of_addr<const N: usize>(addr: &[u8; N]) -> Self {
+        match addr.first_chunk() {
+            Some(bytes) if N == 18 => Self::of_v6(bytes),
+            _ => Self::of_v4([addr[0], addr[1], addr[2], addr[3]]),
         }
     }
 
@@ -37,6 +43,7 @@ impl Scope {
         peer == Self::Global || peer == self
     }
 
+    #[inline]
     fn of_v4(octets: [u8; 4]) -> Self {
         match octets {
             [127, ..] => Self::Loopback,
@@ -48,15 +55,27 @@ impl Scope {
         }
     }
 
-    fn of_v6(ip: Ipv6Addr) -> Self {
-        match ip.segments() {
-            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
-            [0xFE80..=0xFEBF, ..] => Self::Link,
-            [0xFC00..=0xFDFF, ..] => Self::Site,
+    #[inline]
+    fn of_v6(bytes: &[u8; 16]) -> Self {
+        let segment = |at| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        match (segment(0), segment(2)) {
+            (0, 0) => Self::of_zeros(bytes),
+            (0xFE80..=0xFEBF, _) => Self::Link,
+            (0xFC00..=0xFDFF, _) => Self::Site,
             // Documentation, and 6to4 and Teredo, whose IPv4 half could be anybody's.
-            [0x2001, 0xDB8, ..] | [0x3FFF, 0..=0xFFF, ..] | [0x2002, ..] | [0x2001, 0, ..] => Self::Special,
-            [0x2000..=0x3FFF, ..] => Self::Global,
+            (0x2001, 0xDB8) | (0x3FFF, 0..=0xFFF) | (0x2002, _) | (0x2001, 0) => Self::Special,
+            (0x2000..=0x3FFF, _) => Self::Global,
             _ => Self::Special,
+        }
+    }
+
+    /// Of an IPv6 address that begins with zeros: an IPv4 one, or the own machine.
+    #[inline(never)]
+    fn of_zeros(bytes: &[u8; 16]) -> Self {
+        match Ipv6Addr::from(*bytes).to_canonical() {
+            IpAddr::V4(ip) => Self::of_v4(ip.octets()),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => Self::Loopback,
+            IpAddr::V6(_) => Self::Special,
         }
     }
 }

@@ -227,7 +227,7 @@ impl Blocks {
 }
 
 impl<'a> View<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn v4(self) -> List<'a, Peer<6>> {
         match &self.swarm.more {
             Some(more) if self.swarm.v4.len() == 0 => more.v4.list(self.keyed),
@@ -235,7 +235,7 @@ impl<'a> View<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn v6(self) -> List<'a, Peer<18>> {
         match &self.swarm.more {
             Some(more) if self.swarm.v6.len() == 0 => more.v6.list(self.keyed),

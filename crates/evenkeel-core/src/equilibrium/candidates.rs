@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Asker;
 use super::handout::{Handout, Room};
-use super::random::Draw;
+use super::random::{Draw, draw};
+use super::{Asker, Chance};
 use crate::prefetch;
 use crate::scope::Scope;
 use crate::swarm::{Family, List, Peer, PeerKey, Record, Spot, View, WebPeer, leecher_rank};
@@ -105,7 +105,13 @@ impl<'a> Everybody<'a> {
 
     #[inline]
     fn may_learn<const N: usize>(&self, peer: &Peer<N>) -> bool {
-        self.all_global || self.scope.may_learn(Scope::of(&peer.endpoint()))
+        self.all_global || self.is_in_reach(&peer.addr)
+    }
+
+    /// Apart, so that the loops in which it is asked are short.
+    #[inline(never)]
+    fn is_in_reach<const N: usize>(&self, addr: &[u8; N]) -> bool {
+        self.scope.may_learn(Scope::of_addr(addr))
     }
 }
 
@@ -127,22 +133,26 @@ impl Candidates<'_> {
         self.families.iter().map(|(_, _, len)| len).sum()
     }
 
-    /// The number among all records of one among those without the caller's.
+    /// Draws until `want` of those that a rule lets in are handed out.
     #[inline]
-    fn number(&self, drawn: u32) -> u32 {
-        self.own.iter().fold(drawn, |number, own| number + u32::from(number >= *own))
-    }
-
-    /// The same for one that will be handed out soon. Only large columns are worth the word to the processor, and those
-    /// are of IPv4.
-    #[inline]
-    fn fetch(&self, drawn: u32) -> u32 {
-        let number = self.number(drawn);
-        let (_, first, len) = self.families[0];
-        if (number as usize) < len {
-            prefetch::lines(&raw const self.all.v4.records()[first + number as usize], 1);
+    pub(super) fn draw(
+        &self,
+        want: usize,
+        judge: &impl Judge,
+        chance: &mut Chance<'_>,
+        out: &mut Handout<'_>,
+    ) {
+        let count = (self.len(), want);
+        match self.families {
+            // Nearly always: there is less to ask for each one that is drawn.
+            [(_, first, _), (_, _, 0), (_, _, 0)] => {
+                draw(count, chance, &mut Dialled::of(self, (&self.all.v4, first), judge, &mut out.v4));
+            }
+            [(_, _, 0), (_, first, _), (_, _, 0)] => {
+                draw(count, chance, &mut Dialled::of(self, (&self.all.v6, first), judge, &mut out.v6));
+            }
+            _ => draw(count, chance, &mut Mixed { candidates: self, judge, out }),
         }
-        number
     }
 
     /// Asks a policy about the candidates of a window, which goes on at the first one behind the last; what it says of each
@@ -196,23 +206,15 @@ impl Candidates<'_> {
     }
 
     /// Hands out record `number`, unless the caller may not learn of it; answers whether it did.
-    #[inline]
     fn hand_out(&self, number: usize, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
-        let (_, first, len) = self.families[0];
-        if number < len {
-            return self.tell((&self.all.v4, first + number), judge, &mut out.v4);
+        let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
+        if number < v4_len {
+            return self.tell((&self.all.v4, v4_first + number), judge, &mut out.v4);
         }
-        self.hand_out_other(number - len, judge, out)
-    }
-
-    /// The same for what is no IPv4 peer, apart so that the loop around the other is short.
-    #[inline(never)]
-    fn hand_out_other(&self, number: usize, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
-        let [_, (_, v6_first, v6_len), (_, web_first, _)] = self.families;
-        if number < v6_len {
-            return self.tell((&self.all.v6, v6_first + number), judge, &mut out.v6);
+        if number < v4_len + v6_len {
+            return self.tell((&self.all.v6, v6_first + number - v4_len), judge, &mut out.v6);
         }
-        let at = web_first + number - v6_len;
+        let at = web_first + number - v4_len - v6_len;
         let peer = &self.all.web.records()[at];
         // Addresses are for the peers to tell each other.
         let is_told = !self.all.is_asker(peer) && judge.judge(peer, (&self.all.web, at)) == Verdict::Open;
@@ -232,28 +234,79 @@ impl Candidates<'_> {
         let record = &list.records()[at];
         let is_told = self.all.may_learn(record) && judge.judge(record, (list, at)) == Verdict::Open;
         if is_told {
-            room.push(list, at);
+            room.push(record, (list, at));
         }
         is_told
     }
 }
 
-/// Hands out those whose numbers are drawn, if a rule lets them.
-pub(super) struct Drawing<'a, 'b, 'c, J> {
-    pub(super) candidates: &'a Candidates<'a>,
-    pub(super) judge: &'a J,
-    pub(super) out: &'b mut Handout<'c>,
+/// The number among all records of one among those without the caller's.
+#[inline]
+fn number_without(own: [u32; 2], drawn: u32) -> u32 {
+    own.iter().fold(drawn, |number, own| number + u32::from(number >= *own))
 }
 
-impl<J: Judge> Draw for Drawing<'_, '_, '_, J> {
+/// Hands out those whose numbers are drawn, if a rule lets them.
+struct Mixed<'a, 'b, 'c, J> {
+    candidates: &'a Candidates<'a>,
+    judge: &'a J,
+    out: &'b mut Handout<'c>,
+}
+
+impl<J: Judge> Draw for Mixed<'_, '_, '_, J> {
     #[inline]
-    fn fetch(&self, number: u32) -> u32 {
-        self.candidates.fetch(number)
+    fn fetch(&self, drawn: u32) -> u32 {
+        number_without(self.candidates.own, drawn)
     }
 
     #[inline]
-    fn take(&mut self, at: u32) -> bool {
-        self.candidates.hand_out(at as usize, self.judge, self.out)
+    fn take(&mut self, number: u32) -> bool {
+        self.candidates.hand_out(number as usize, self.judge, self.out)
+    }
+}
+
+/// The same where all of them are dialled and of one family.
+struct Dialled<'a, 'b, 'c, J, const N: usize> {
+    all: &'a Everybody<'a>,
+    own: [u32; 2],
+    list: &'a List<'a, Peer<N>>,
+    /// The first one whom the caller may be given.
+    first: usize,
+    /// Those from there on.
+    records: &'a [Peer<N>],
+    judge: &'a J,
+    room: &'b mut Room<'c, N>,
+}
+
+impl<'a, 'b, 'c, J, const N: usize> Dialled<'a, 'b, 'c, J, N> {
+    fn of(
+        candidates: &'a Candidates<'a>,
+        (list, first): (&'a List<'a, Peer<N>>, usize),
+        judge: &'a J,
+        room: &'b mut Room<'c, N>,
+    ) -> Self {
+        let Candidates { all, own, .. } = candidates;
+        Self { all, own: *own, list, first, records: &list.records()[first..], judge, room }
+    }
+}
+
+impl<J: Judge, const N: usize> Draw for Dialled<'_, '_, '_, J, N> {
+    #[inline(always)]
+    fn fetch(&self, drawn: u32) -> u32 {
+        let number = number_without(self.own, drawn);
+        prefetch::lines(self.records.as_ptr().wrapping_add(number as usize), 1);
+        number
+    }
+
+    #[inline(always)]
+    fn take(&mut self, number: u32) -> bool {
+        let record = &self.records[number as usize];
+        let place = (self.list, self.first + number as usize);
+        let is_told = self.all.may_learn(record) && self.judge.judge(record, place) == Verdict::Open;
+        if is_told {
+            self.room.push(record, place);
+        }
+        is_told
     }
 }
 

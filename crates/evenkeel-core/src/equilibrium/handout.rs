@@ -86,9 +86,9 @@ impl<'a, const N: usize> Room<'a, N> {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, list: &List<'_, Peer<N>>, at: usize) {
+    pub(super) fn push(&mut self, peer: &Peer<N>, (list, at): (&List<'_, Peer<N>>, usize)) {
         if let Some(slot) = self.addrs.get_mut(self.len) {
-            *slot = list.records()[at].addr;
+            *slot = peer.addr;
             self.len += 1;
             if let Some(ids) = &mut self.ids {
                 ids.extend(list.id(at));

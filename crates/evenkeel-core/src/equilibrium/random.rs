@@ -7,7 +7,7 @@
 
 use evenkeel_wire::limits::REPLY_PEERS_MAX;
 
-use super::candidates::{Anybody, Candidates, Drawing, Everybody, Judge, Verdict};
+use super::candidates::{Anybody, Candidates, Everybody, Judge, Verdict};
 use super::handout::Handout;
 use super::{Asker, Chance, may_connect};
 use crate::swarm::{List, Record, View};
@@ -99,7 +99,7 @@ pub(super) fn take(
 ) {
     // Never more than the answer has room for: the draw is over all candidates, not over those that come first.
     let want = want.min(out.room());
-    draw((candidates.len(), want), chance, &mut Drawing { candidates, judge, out });
+    candidates.draw(want, judge, chance, out);
 }
 
 /// Those that a caller can meet whom nobody can dial.
