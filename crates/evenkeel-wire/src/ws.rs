@@ -7,12 +7,15 @@
 //!
 //! Session descriptions are passed on as the bytes that they came in; nothing here looks inside.
 
+mod lenient;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::limits::{OFFERS_MAX, SDP_BYTES_MAX};
+use self::lenient::Lenient;
+use crate::limits::SDP_BYTES_MAX;
 use crate::{Announce, Event, Failure, InfoHash, Key, OfferId, PeerId, Reply, Scrape, Stats};
 
 /// One message of a client.
@@ -29,7 +32,7 @@ pub enum Message<'a> {
     ScrapeAll,
 }
 
-/// The offers of an announce: at most [`OFFERS_MAX`].
+/// The offers of an announce: at most [`OFFERS_MAX`](crate::limits::OFFERS_MAX).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Offers<'a> {
     /// Those that may be passed on.
@@ -103,19 +106,11 @@ struct Fields<'a> {
     #[serde(borrow)]
     event: Option<&'a RawValue>,
     #[serde(borrow)]
-    offers: Option<&'a RawValue>,
+    offers: Option<Lenient<Offers<'a>>>,
     #[serde(borrow)]
     offer_id: Option<&'a RawValue>,
     #[serde(borrow)]
     answer: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct OfferFields<'a> {
-    #[serde(borrow)]
-    offer: Option<&'a RawValue>,
-    #[serde(borrow)]
-    offer_id: Option<&'a RawValue>,
 }
 
 /// Reads a message.
@@ -125,20 +120,22 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Refused> {
     if !message.trim_ascii_start().starts_with(b"{") {
         return Err(no_json);
     }
-    let fields: Fields<'_> = serde_json::from_slice(message).map_err(|_| no_json)?;
+    // All of it at once, and not each field by itself.
+    let message = str::from_utf8(message).map_err(|_| no_json)?;
+    let fields: Fields<'_> = serde_json::from_str(message).map_err(|_| no_json)?;
     match fields.action.and_then(text).as_deref() {
         Some("announce") => {
             let info_hash = fields.info_hash.and_then(twenty).map(InfoHash);
             let subject = info_hash.map_or(Subject::Unknown, Subject::Announce);
             let refused = |failure| Refused { failure, subject };
-            announce(&fields, info_hash).map_err(refused)
+            announce(fields, info_hash).map_err(refused)
         }
         Some("scrape") => scrape(&fields).map_err(|failure| Refused { failure, subject: Subject::Scrape }),
         _ => Err(Refused { failure: Failure::Action, subject: Subject::Unknown }),
     }
 }
 
-fn announce<'a>(fields: &Fields<'a>, info_hash: Option<InfoHash>) -> Result<Message<'a>, Failure> {
+fn announce<'a>(fields: Fields<'a>, info_hash: Option<InfoHash>) -> Result<Message<'a>, Failure> {
     let info_hash = info_hash.ok_or(Failure::InfoHash)?;
     let peer_id = fields.peer_id.and_then(twenty).map(PeerId).ok_or(Failure::PeerId)?;
     if let Some(sdp) = fields.answer.filter(|answer| is_given(answer)) {
@@ -147,7 +144,7 @@ fn announce<'a>(fields: &Fields<'a>, info_hash: Option<InfoHash>) -> Result<Mess
         let sdp = session_description(sdp).ok_or(Failure::Sdp)?;
         return Ok(Message::Answer(Answer { info_hash, peer_id, to_peer_id, offer_id, sdp }));
     }
-    let offers = fields.offers.map_or_else(Offers::default, offers);
+    let offers = fields.offers.map_or_else(Offers::default, |Lenient(offers)| offers);
     let ask = Announce {
         info_hash,
         peer_id,
@@ -181,28 +178,6 @@ fn scrape<'a>(fields: &Fields<'a>) -> Result<Message<'a>, Failure> {
     Ok(Message::Scrape(scrape))
 }
 
-/// What is no list holds no offers; an element that is none is dropped. The announce stands all the same.
-fn offers(raw: &RawValue) -> Offers<'_> {
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return Offers::default() };
-    let list: Vec<Offer<'_>> = all.iter().take(OFFERS_MAX).filter_map(|element| offer(element)).collect();
-    Offers { dropped: all.len() - list.len(), list }
-}
-
-fn offer(raw: &RawValue) -> Option<Offer<'_>> {
-    // An array would be read field by field.
-    let fields: OfferFields<'_> =
-        raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()?;
-    let sdp = match fields.offer {
-        Some(offer) => Some(session_description(offer)?),
-        None => None,
-    };
-    let id = match fields.offer_id {
-        Some(id) => Some(OfferId(twenty(id)?)),
-        None => None,
-    };
-    Some(Offer { id, sdp })
-}
-
 /// Clients hand what they get to WebRTC: nothing but an object of a sensible size is passed on to them.
 fn session_description(raw: &RawValue) -> Option<&str> {
     Some(raw.get()).filter(|sdp| sdp.starts_with('{') && sdp.len() <= SDP_BYTES_MAX)
@@ -214,9 +189,12 @@ fn is_given(raw: &RawValue) -> bool {
 }
 
 fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    // Without escapes the text is there as it is.
-    let plain = serde_json::from_str::<&str>(raw.get()).map(Cow::Borrowed);
-    plain.or_else(|_| serde_json::from_str::<String>(raw.get()).map(Cow::Owned)).ok()
+    let json = raw.get();
+    // Without escapes the text is there as it is. To try and fail takes longer than all the rest.
+    if memchr::memchr(b'\\', json.as_bytes()).is_none() {
+        return serde_json::from_str(json).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_str(json).ok().map(Cow::Owned)
 }
 
 /// A string of 20 characters below U+0100, one for each byte.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::OFFERS_MAX;
 
 const TORRENT: InfoHash = InfoHash(*b"tttttttttttttttttttt");
 const PEER: PeerId = PeerId(*b"-WW0091-abcdefghijkl");
