@@ -37,10 +37,9 @@ macro_rules! carried {
 }
 
 impl Stream {
-    /// Bytes over TCP, sent at once.
-    pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self { early: Vec::new(), carrier: Carrier::Tcp(stream) })
+    /// Bytes over TCP.
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        Self { early: Vec::new(), carrier: Carrier::Tcp(stream) }
     }
 
     /// Bytes over a Unix socket.
@@ -58,6 +57,11 @@ impl Stream {
         }
         let kind = session.handshake_kind();
         Ok((Self { early: Vec::new(), carrier: Carrier::Tls(Box::new(stream)) }, kind))
+    }
+
+    /// Nothing has to be said at its end.
+    pub(crate) fn is_bare(&self) -> bool {
+        !matches!(self.carrier, Carrier::Tls(_))
     }
 
     /// Puts bytes back that were read and are somebody else's.

@@ -38,6 +38,8 @@ impl Acceptor {
             let listener = std::os::unix::net::UnixListener::from(OwnedFd::from(socket));
             return Ok(Self::Unix(UnixListener::from_std(listener)?));
         }
+        // What is written is sent at once: connections have it from their listener.
+        socket.set_tcp_nodelay(true)?;
         Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
     }
 
@@ -46,9 +48,7 @@ impl Acceptor {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // It fails for a peer that is gone.
-                let stream = Stream::tcp(stream).map_err(|_| io::ErrorKind::ConnectionAborted)?;
-                Ok((stream, Some(peer.ip().to_canonical())))
+                Ok((Stream::tcp(stream), Some(peer.ip().to_canonical())))
             }
             Self::Unix(listener) => Ok((Stream::unix(listener.accept().await?.0), None)),
         }

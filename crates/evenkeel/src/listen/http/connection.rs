@@ -77,6 +77,9 @@ pub(super) async fn serve(
             }
             Turn::Wait(asked) => connection.answer_later(asked).await,
             Turn::Close => return close(stream).await,
+            // The system says goodbye when the socket is dropped.
+            Turn::End if stream.is_bare() => return Ok(()),
+            Turn::End => return close(stream).await,
             Turn::Gone => return Ok(()),
             Turn::Upgrade => {
                 let (web, source) = (Rc::clone(&local.borrow().web), connection.source);
@@ -122,6 +125,8 @@ enum Turn {
     Wait(Later),
     /// Send the answers and close.
     Close,
+    /// The same after the last request: the peer has said that no more will come, and all that came was read.
+    End,
     /// Send the answers and go on as a WebSocket; what is read is not HTTP any more.
     Upgrade,
     /// The peer has closed.
@@ -196,6 +201,9 @@ impl Connection<'_> {
                 break;
             }
         }
+        if matches!(turn, Turn::End) && used < read.len() {
+            turn = Turn::Close;
+        }
         self.send(&mut local.out, stream, cx)?;
         Ok((used, turn))
     }
@@ -209,13 +217,18 @@ impl Connection<'_> {
         if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
             return self.upgrade(local, &request, key);
         }
+        let is_last = !request.keep_alive;
         let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
         let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
         if let Some(later) = answer::answer(self.shared, local, self.source, &request) {
             return Turn::Wait(later);
         }
         local.worker.counters.count_latency(began.elapsed(), 1);
-        if request.keep_alive { Turn::More } else { Turn::Close }
+        match request.keep_alive {
+            true => Turn::More,
+            false if is_last => Turn::End,
+            false => Turn::Close,
+        }
     }
 
     /// Lets the connection be a WebSocket. Behind a proxy, it is only now known whose it is.
