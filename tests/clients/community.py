@@ -80,6 +80,7 @@ class Community:
         self.rng = random.Random(plan["seed"])
         self.sums = {kind: Sums() for kind in plan["leechers"]}
         self.gone = []
+        self.download = plan["surge_download"] if plan["surge_secs"] else plan["download"]
         self.torrents = [self.publish(number) for number in range(plan["torrents"])]
         self.seeders = [self.seed(number) for number in range(plan["seeders"])]
         self.leechers = []
@@ -155,9 +156,12 @@ class Community:
         began = time.monotonic()
         start, end = self.plan["warm_up_secs"], self.plan["warm_up_secs"] + self.plan["window_secs"]
         due, look_due, late, looks, seeded = 0.0, start, 0.0, [], None
+        surge_end = self.plan["surge_secs"]
         while (now := time.monotonic() - began) < end:
             late = max(late, now - due)
             is_measured = now >= start
+            if self.download != self.plan["download"] and now >= surge_end:
+                self.end_surge()
             if is_measured and seeded is None:
                 seeded = self.sent_by_seeders()
             for leecher in self.leechers:
@@ -198,12 +202,18 @@ class Community:
                 sums.downloads += 1
             self.leave(leecher, now)
 
+    def end_surge(self):
+        self.download = self.plan["download"]
+        for leecher in self.leechers:
+            if leecher.session is not None:
+                leecher.session.apply_settings({"download_rate_limit": self.download})
+
     def begin(self, leecher, now):
         if not leecher.wishes:
             leecher.wishes = list(range(self.plan["torrents"]))
             leecher.rng.shuffle(leecher.wishes)
         # Somebody new each time: at an address that no seeder remembers.
-        leecher.session = self.join(leecher.plan["net"], leecher.number, leecher.plan["upload"], self.plan["download"])
+        leecher.session = self.join(leecher.plan["net"], leecher.number, leecher.plan["upload"], self.download)
         leecher.number += leecher.plan["count"]
         leecher.folder = Path(tempfile.mkdtemp(dir=self.folder))
         leecher.torrent = self.add(leecher.session, leecher.wishes.pop(), leecher.folder, False)

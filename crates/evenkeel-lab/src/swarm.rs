@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "rbs", value_parser = super::sim::policy)]
     policy: evenkeel_core::Policy,
     /// Runs at once; each takes about 5 % of a core.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: u8,
     /// Second number of the loopback addresses of the first of these runs; the others follow.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=190))]

@@ -19,10 +19,16 @@ pub(super) const RATION_STEP_SECS: u32 = 10;
 /// Third number of the addresses of seeders.
 pub(super) const SEEDERS_NET: u32 = 1;
 
-/// A cell in which uplinks are exhausted, one in which they have room, one in which each torrent has one seeder.
+/// A cell in which uplinks are exhausted, and one in which they have room, after they were exhausted once.
 pub(super) const CONTENDED: &str = "contended";
 pub(super) const IDLE: &str = "idle";
+/// They have room, and nobody has ever seen their best.
+pub(super) const UNSEEN: &str = "unseen";
+/// Each torrent has one seeder.
 pub(super) const ONE_SEED: &str = "one-seed";
+/// Bytes a second: what a leecher can take where its downlink is no matter.
+const DOWNLOAD: u32 = 600_000;
+
 /// One seeder and one leecher, and which of them has the limit.
 pub(super) const LONE_UPLINK: &str = "lone-uplink";
 pub(super) const LONE_DOWNLINK: &str = "lone-downlink";
@@ -66,6 +72,9 @@ pub(super) struct Plan {
     pub one_torrent_each: bool,
     pub leechers: BTreeMap<&'static str, Leechers>,
     pub download: u32,
+    /// Downlinks have `surge_download` for so long from the start.
+    pub surge_secs: u32,
+    pub surge_download: u32,
     pub seeders_net: u32,
     pub warm_up_secs: u32,
     pub window_secs: u32,
@@ -103,7 +112,9 @@ impl Plan {
             seeder_upload: 100_000,
             one_torrent_each: false,
             leechers: [(GOOD, GOOD_LEECHERS), (FREE, FREE_RIDERS)].into(),
-            download: 600_000,
+            download: DOWNLOAD,
+            surge_secs: 0,
+            surge_download: DOWNLOAD,
             seeders_net: SEEDERS_NET,
             warm_up_secs,
             window_secs,
@@ -116,12 +127,16 @@ pub(super) fn jobs(length: Length, pairs: u64, policy: Policy) -> Vec<Job> {
     let mut jobs = Vec::new();
     for seed in 1..=pairs {
         let plan = Plan::new(length, seed);
+        let unseen = Plan { seeder_upload: 300_000, download: 100_000, ..plan.clone() };
         let cells = [
             (CONTENDED, plan.clone()),
-            (IDLE, Plan { seeder_upload: 300_000, download: 100_000, ..plan.clone() }),
-            (ONE_SEED, Plan { seeders: 3, seeder_upload: 330_000, one_torrent_each: true, ..plan }),
+            (IDLE, Plan { surge_secs: 90, ..unseen.clone() }),
+            (UNSEEN, unseen),
+            (ONE_SEED, one_seed(plan)),
         ];
-        for (cell, plan) in cells {
+        // One that nothing depends on is measured half as often.
+        for (cell, plan) in cells.into_iter().filter(|(cell, _)| *cell != UNSEEN || seed <= pairs.div_ceil(2))
+        {
             jobs.extend([Policy::Random, policy].map(|policy| Job { cell, policy, plan: plan.clone() }));
         }
     }
@@ -129,6 +144,19 @@ pub(super) fn jobs(length: Length, pairs: u64, policy: Policy) -> Vec<Job> {
         jobs.retain(|job| job.cell == CONTENDED);
     }
     jobs
+}
+
+/// Chance is all that differs between policies, and it has fewer seeders to cancel out over: the window is longer.
+fn one_seed(plan: Plan) -> Plan {
+    let longer_secs = plan.warm_up_secs / 2;
+    Plan {
+        seeders: 3,
+        seeder_upload: 330_000,
+        one_torrent_each: true,
+        warm_up_secs: plan.warm_up_secs - longer_secs,
+        window_secs: plan.window_secs + longer_secs,
+        ..plan
+    }
 }
 
 /// One seeder and one leecher, limited on either side.
@@ -159,6 +187,6 @@ mod tests {
         }
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 30);
+        assert_eq!(names.len(), 36);
     }
 }
