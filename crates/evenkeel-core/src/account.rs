@@ -144,7 +144,7 @@ const LEECHING: usize = 1;
 
 /// Numbers of users and torrents are the books' own, so that nobody can choose where they land. This spreads them (the
 /// finish of SplitMix64): the index takes its bucket from the low bits and its tag from the high ones.
-fn spread(number: u64) -> u64 {
+pub(crate) fn spread(number: u64) -> u64 {
     let mut bits = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

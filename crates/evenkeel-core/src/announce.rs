@@ -1,9 +1,12 @@
 //! The steps of an announce, in order, on one screen.
 
+mod observe;
+
 use evenkeel_wire::{Announce, Event, Failure, Reply, Stats, Warning};
 
 use crate::account::{Account, Booking, Claim, Ledger, Settled};
 use crate::addresses::AddressTable;
+use crate::analyst::Observation;
 use crate::equilibrium::handout::Handout;
 use crate::equilibrium::random::Scratch;
 use crate::equilibrium::{self, Asker, Chance, Policy};
@@ -16,6 +19,8 @@ use crate::swarm::report::{Moved, Report};
 use crate::swarm::{Entry, Family, Kind, Known, Mark, PeerKey, Role, Spot};
 use crate::time::{Stamp, Time};
 use crate::uplink::{Sample, Uplinks, Wanted};
+
+use self::observe::{end_observation, observe_booked};
 
 /// Everything outside the swarm that an announce may depend on.
 pub struct Cx<'a> {
@@ -33,6 +38,9 @@ pub struct Cx<'a> {
     pub store_is_full: bool,
     /// Memory for drawing peers.
     pub scratch: &'a mut Scratch,
+    /// Where it is written what an announce says of its caller, if anybody adds up what identities earn. Nothing is
+    /// written of an announce that is refused, or for which there is no room in the books.
+    pub observed: Option<&'a mut Option<Observation>>,
 }
 
 /// Who asks.
@@ -118,6 +126,9 @@ impl Shard {
             };
             reply.warning = reply.warning.or(warning);
         }
+        if let (Some(booking), true) = (&settled.booking, cx.observed.is_some()) {
+            observe_booked(cx, (caller, ask), (&settled, booking), &outcome);
+        }
         (outcome, settled.booking)
     }
 
@@ -145,8 +156,11 @@ impl Shard {
         let mut known = self.swarm(at).recognise(&caller.key, mark);
         if ask.event == Event::Stopped {
             leave(caller, cx);
+            self.begin_observation((at, known, mark), (caller, ask), (books, cx));
             let moved = self.forget(at, known, (ask, mark), cx);
-            return Outcome { moved, ..stopped(self.swarm(at).swarm.stats, caller, cx) };
+            let outcome = Outcome { moved, ..stopped(self.swarm(at).swarm.stats, caller, cx) };
+            end_observation(cx, (books, false), &outcome);
+            return outcome;
         }
 
         let mut reason = books.and_then(|books| books.refused).unwrap_or(Reason::Announced);
@@ -157,6 +171,7 @@ impl Shard {
                 known = self.swarm(at).recognise(&caller.key, mark);
             }
         }
+        self.begin_observation((at, known, mark), (caller, ask), (books, cx));
         let policy = cx.rules.policy_for(&ask.info_hash, &caller.identity);
         let met = Met { at, known, mark, policy };
         let report = self.report(&met, ask, cx);
@@ -191,7 +206,10 @@ impl Shard {
                 *downloaded = downloaded.saturating_add(1);
             });
         }
-        Outcome { moved, ..answer_within(again, self.swarm(at).swarm.stats, reason, caller, cx) }
+        let outcome =
+            Outcome { moved, ..answer_within(again, self.swarm(at).swarm.stats, reason, caller, cx) };
+        end_observation(cx, (books, completes), &outcome);
+        outcome
     }
 
     /// The same for both addresses of one client, and hardly for anybody else.

@@ -9,6 +9,7 @@
 
 pub mod account;
 mod addresses;
+pub mod analyst;
 mod announce;
 pub mod connection;
 mod equilibrium;
@@ -21,6 +22,7 @@ pub mod relay;
 pub mod rules;
 mod scope;
 mod shard;
+pub mod standing;
 mod swarm;
 mod time;
 mod uplink;

@@ -1,5 +1,7 @@
 //! What an operator may set, as checked values: past this point every number is in its range.
 
+pub mod standing;
+
 use evenkeel_wire::InfoHash;
 use evenkeel_wire::limits::REPLY_PEERS_MAX;
 

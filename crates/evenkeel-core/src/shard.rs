@@ -43,6 +43,11 @@ impl Place {
         Self(keyed.hash(&info_hash.0))
     }
 
+    /// A number that tells it from others, as long as the keys stay the same.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// Number of the shard. Middle bits: the index takes its bucket from the low ones and its tag from the
     /// high ones.
     pub fn shard(self) -> usize {

@@ -55,6 +55,7 @@ impl Door {
             uplinks: &self.uplinks,
             store_is_full: false,
             scratch: &mut self.scratch,
+            observed: None,
         };
         let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
         let bytes = out.v4_bytes();

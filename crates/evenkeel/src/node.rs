@@ -263,6 +263,7 @@ impl Node {
             uplinks: &self.uplinks,
             store_is_full: self.is_full.load(Ordering::Relaxed),
             scratch: &mut worker.scratch,
+            observed: None,
         };
         let announced = self.catch(|| match account {
             None => (shard.announce(&mut cx, &caller, ask, out), None),

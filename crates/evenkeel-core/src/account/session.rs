@@ -100,10 +100,15 @@ impl Session {
             session: self.id,
             uploaded: self.progress.booked.uploaded,
             downloaded: self.progress.booked.downloaded,
-            left: (self.left != NOT_SAID).then_some(self.left),
+            left: self.left(),
             run: self.progress.run,
             is_stopped: self.is_stopped,
         }
+    }
+
+    /// Bytes it lacks, if it said so.
+    pub(super) fn left(&self) -> Option<u64> {
+        (self.left != NOT_SAID).then_some(self.left)
     }
 
     /// It has said that it completed.

@@ -7,6 +7,7 @@ pub use super::group::SESSIONS_PER_USER_AND_TORRENT_MAX;
 use super::progress::Counters;
 use super::session::{News, Session};
 use super::{Account, Baseline, Booking, SessionId, TorrentNumber, UserNumber, clock_of, kept_secs};
+use crate::analyst::{Before, Observation};
 use crate::index::{Index, POSITIONS_MAX};
 use crate::rules::Rules;
 use crate::time::Time;
@@ -43,6 +44,8 @@ pub struct Settled {
     pub is_listed: bool,
     /// It announces again and again before the time.
     pub is_hasty: bool,
+    /// The announce before of the same session.
+    pub(crate) before: Option<Before>,
 }
 
 impl Sessions {
@@ -131,11 +134,13 @@ impl Sessions {
         let ask = claim.ask;
         let session = &mut self.rows[own];
         let was_live = session.is_live(now, rules.peer_ttl_secs());
+        let (secs_since, lacked) = (session.last().age(now), session.left());
         let when = (now, rules.min_interval_secs);
         let is_hasty = session.note_address(claim.source, ask.event, when) && was_live;
         let news = session.renew(claim.source, ask, now, rules.interval_secs);
         let stays_listed = session.is_listed && was_live;
-        let clock = news.did.filter(|_| was_live).and_then(clock_of);
+        let did = news.did.filter(|_| was_live);
+        let clock = did.and_then(clock_of);
         let secs = group.run(&mut self.rows, own, clock, now);
         let is_listed = ask.event != Event::Stopped
             && (stays_listed || self.has_room(claim.account, (group, own), now, rules));
@@ -143,7 +148,9 @@ impl Sessions {
         let booking = self.book(claim.account, (group, own), secs, &news);
         // Whoever stops is not told that it is not listed.
         let is_listed = is_listed || ask.event == Event::Stopped;
-        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty }
+        let left = lacked.unwrap_or(Observation::NOT_SAID);
+        let before = Some(Before { secs: secs_since, kind: did, left });
+        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty, before }
     }
 
     /// Books the first announce of a session: no amount, but where the next difference begins.
@@ -166,7 +173,7 @@ impl Sessions {
         self.rows[own].is_listed = is_listed;
         let news = News { moved: Counters::ZERO, completes, did: None };
         let booking = self.book(claim.account, (&group, own), [0; 2], &news);
-        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty: false }
+        Settled { booking: Some(booking), is_unbooked: false, is_listed, is_hasty: false, before: None }
     }
 
     /// Whether the user may have another client on the torrent. One on two addresses is one session.
@@ -260,7 +267,8 @@ impl Sessions {
 }
 
 impl Settled {
-    const NOTHING: Self = Self { booking: None, is_unbooked: false, is_listed: true, is_hasty: false };
+    const NOTHING: Self =
+        Self { booking: None, is_unbooked: false, is_listed: true, is_hasty: false, before: None };
     const UNBOOKED: Self = Self { is_unbooked: true, ..Self::NOTHING };
 }
 

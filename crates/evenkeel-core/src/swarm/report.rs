@@ -90,14 +90,18 @@ impl Report {
         u64::from(self.uploaded.saturating_sub(before.uploaded)) * UNIT
     }
 
+    /// What has been moved until a later announce. A counter that went backwards began anew.
+    pub(crate) fn moved_until(&self, next: &Self) -> Moved {
+        let moved = |before: u32, after: u32| u64::from(after.saturating_sub(before)) * UNIT;
+        Moved {
+            uploaded: moved(self.uploaded, next.uploaded),
+            downloaded: moved(self.downloaded, next.downloaded),
+        }
+    }
+
     /// Takes up another announce. A counter that went backwards began anew: nothing has been moved as far as we can know.
     pub(crate) fn renew(&mut self, next: &Self) -> Moved {
-        let moved = |before: u32, after: u32| u64::from(after.saturating_sub(before)) * UNIT;
-        let before = std::mem::replace(self, Self { began: self.began, ..*next });
-        Moved {
-            uploaded: moved(before.uploaded, next.uploaded),
-            downloaded: moved(before.downloaded, next.downloaded),
-        }
+        std::mem::replace(self, Self { began: self.began, ..*next }).moved_until(next)
     }
 
     pub(crate) fn told(&self) -> Reported {

@@ -2,7 +2,7 @@
 //!
 //! `scripts` runs the readable scripts of `tests/scripts`; `model` compares a shard with a naive model under
 //! random operations; `uniform` judges the draws, `guarantees` what policies promise; `ledger` compares the books with a
-//! naive ledger and with the truth; `corpus` replays what the fuzzers found interesting. `instructions`
+//! naive ledger and with the truth; `standing` says what identities earn; `corpus` replays what the fuzzers found interesting. `instructions`
 //! judges how counts are compared with their baseline.
 
 #![allow(
@@ -20,4 +20,5 @@ mod ledger;
 mod model;
 mod rig;
 mod scripts;
+mod standing;
 mod uniform;

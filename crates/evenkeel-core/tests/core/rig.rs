@@ -1,6 +1,7 @@
 //! One shard with everything around it that an announce needs.
 
 use evenkeel_core::account::{Account, Booking, Ledger};
+use evenkeel_core::analyst::Observation;
 use evenkeel_core::{
     AddressTable, Caller, Cx, Handout, Identity, Keyed, KeyedCaller, Keys, Outcome, PeerKey, Rules, Scratch,
     Seen, Shard, SocketId, Swept, Time, Uplinks,
@@ -20,6 +21,9 @@ pub(crate) struct Rig {
     pub(crate) ledger: Ledger,
     /// Who announces.
     pub(crate) identity: Identity,
+    /// Whether announces are observed, and what the last one said.
+    pub(crate) observes: bool,
+    pub(crate) observation: Option<Observation>,
     addresses: AddressTable,
     uplinks: Uplinks,
     rng: fastrand::Rng,
@@ -56,6 +60,8 @@ impl Rig {
             booking: None,
             ledger: Ledger::default(),
             identity: Identity::default(),
+            observes: false,
+            observation: None,
             addresses: AddressTable::new(key(4)),
             uplinks: Uplinks::default(),
             rng: fastrand::Rng::with_seed(seed),
@@ -104,7 +110,7 @@ impl Rig {
     ) -> Outcome {
         let (place, identity) = (self.keys.place(&ask.info_hash), self.identity);
         let caller = Caller { key: key.into(), client, place, identity };
-        self.booking = None;
+        (self.booking, self.observation) = (None, None);
         let mut cx = Cx {
             now: self.now,
             rng: &mut self.rng,
@@ -113,6 +119,7 @@ impl Rig {
             uplinks: &self.uplinks,
             store_is_full: self.store_is_full,
             scratch: &mut self.scratch,
+            observed: self.observes.then_some(&mut self.observation),
         };
         let Some(account) = self.account else { return self.shard.announce(&mut cx, &caller, ask, out) };
         let keyed = KeyedCaller { caller, account, ledger: &self.ledger };
