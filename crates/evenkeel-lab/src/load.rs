@@ -95,7 +95,14 @@ pub(crate) struct Options {
     /// UDP: hand packets to the kernel one by one, not in segments.
     #[arg(long)]
     no_gso: bool,
-    /// HTTP and WebSocket: path of announces.
+    /// UDP and HTTP: users of a private tracker that the peers belong to; each announces with a passkey in its path. Which
+    /// passkeys these are the seed decides, and `bench` writes them into databases.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    users: Option<u32>,
+    /// UDP and HTTP: counters of bytes that grow, a kB a second, instead of those of peers that move nothing.
+    #[arg(long)]
+    moving: bool,
+    /// HTTP and WebSocket: path of announces. UDP: the same, behind a passkey.
     #[arg(long, default_value = "/announce")]
     path: String,
     /// HTTP and WebSocket: speak TLS 1.3, and shake hands in this way for each connection. Any certificate is believed.
@@ -241,6 +248,14 @@ fn check(options: &Options) -> anyhow::Result<()> {
         options.tls.is_none() || (options.protocol != Protocol::Udp && options.hostile == 0.0),
         "--tls goes with neither UDP nor --hostile"
     );
+    ensure!(
+        options.protocol != Protocol::Ws || (options.users.is_none() && !options.moving),
+        "--users and --moving go with UDP and HTTP"
+    );
+    ensure!(
+        options.users.is_none() || (options.hostile == 0.0 && options.path.len() <= packets::PATH_MAX),
+        "--users goes with neither --hostile nor a long --path"
+    );
     let is_time = |secs: f64| (0.0..=86_400.0).contains(&secs);
     ensure!(is_time(options.hold), "--hold must be 0 to 86400");
     ensure!(is_time(options.warmup) && is_time(options.timeout), "--warmup and --timeout must be 0 to 86400");
@@ -285,6 +300,8 @@ mod tests {
             "--duration NaN",
             "--rate 0",
             "--tls full",
+            "--protocol ws --users 5",
+            "--users 5 --hostile 0.5",
             "--protocol http --tls full --hostile 0.5",
             "--seeders -1",
             "--window 0",

@@ -20,6 +20,8 @@ mod bench;
 mod choice;
 #[cfg(target_os = "linux")]
 mod churn;
+#[cfg(target_os = "linux")]
+mod community;
 mod door;
 mod draws;
 #[cfg(target_os = "linux")]

@@ -113,7 +113,10 @@ impl Side<'_> {
 
     /// A rate says something about the server only if the server set it, and so, less so, does a cost.
     fn judge_bottleneck(&self, kind: Kind, marks: &mut Marks) {
-        let of_load = matches!(kind, Kind::Cost | Kind::Rate | Kind::MessageCost | Kind::MessageRate);
+        let of_load = matches!(
+            kind,
+            Kind::Cost | Kind::AnswerCost | Kind::Rate | Kind::MessageCost | Kind::MessageRate
+        );
         if self.task.load.is_none() || !of_load || self.task.server.roams {
             return;
         }
@@ -158,7 +161,10 @@ fn judge_together(of: Side<'_>, over: Side<'_>, kind: Kind, marks: &mut Marks) {
         .or(messages.map(|apart| format!("mean messages for a reply {apart}")));
     let asked = |side: Side<'_>| {
         let mut asked = side.results.iter().find(|result| !result.is_null())?["asked"].clone();
-        asked.as_object_mut()?.remove("target");
+        // Who asks is the server's affair: one has users, the other has none.
+        for own in ["target", "users"] {
+            asked.as_object_mut()?.remove(own);
+        }
         Some(asked)
     };
     if let (Some(own), Some(other)) = (asked(of), asked(over))

@@ -36,6 +36,8 @@ pub(super) struct Figure {
 pub(super) enum Kind {
     /// CPU time of the server for each reply.
     Cost,
+    /// The same without the thread that is the database of a server with one of its own.
+    AnswerCost,
     /// Replies a second.
     Rate,
     /// CPU time of the server for each message that came out of it: replies, offers and answers.
@@ -59,7 +61,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::Cost | Self::MessageCost => "ns",
+            Self::Cost | Self::AnswerCost | Self::MessageCost => "ns",
             Self::Rate | Self::MessageRate => "/s",
             Self::Memory => "B",
             Self::MaxLatency | Self::Hold => "ms",
@@ -72,6 +74,7 @@ impl Kind {
     pub(super) fn digits(self) -> usize {
         match self {
             Self::Cost
+            | Self::AnswerCost
             | Self::Rate
             | Self::MessageCost
             | Self::MessageRate
@@ -91,6 +94,7 @@ impl Kind {
         let read = |name: &str| result.pointer(name)?.as_f64();
         let (name, scale) = match self {
             Self::Cost => ("/server/cpu_ns_per_reply", 1.0),
+            Self::AnswerCost => ("/server/answer_ns_per_reply", 1.0),
             Self::Rate => ("/replies_per_sec", 1.0),
             Self::MessageCost => ("/server/cpu_ns_per_message", 1.0),
             Self::MessageRate => ("/messages_per_sec", 1.0),

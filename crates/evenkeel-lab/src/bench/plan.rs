@@ -46,6 +46,10 @@ pub(super) struct Server {
     pub files: BTreeMap<String, String>,
     /// File in `{dir}` for the info hashes of all torrents, sorted: a server may want them listed.
     pub hash_list: Option<String>,
+    /// Users of a private tracker of ours, to be written into its database once it answers, with the torrents that are
+    /// loaded: as many as `--users` says.
+    #[serde(default)]
+    pub is_private: bool,
     /// Seconds that it is left alone once it answers: one reads its list meanwhile.
     #[serde(default)]
     pub settle_secs: f64,

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::plan::{Family, Server, Task, argument};
+use crate::community;
 use crate::population;
 use crate::system;
 
@@ -172,8 +173,48 @@ impl Started {
             let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
             return Err(error.context(log));
         }
+        if server.is_private {
+            started.populate(tasks, dir)?;
+        }
         std::thread::sleep(Duration::from_secs_f64(server.settle_secs));
         Ok(started)
+    }
+
+    /// Writes users and torrents past the server, and waits until it knows of them.
+    fn populate(&self, tasks: &[Task], dir: &Path) -> anyhow::Result<()> {
+        let number = |name: &str| tasks[0].argument(name).unwrap_or("1").parse::<u32>();
+        let (users, torrents) = (number("--users")?, number("--torrents")?);
+        let known = || {
+            let names = ["evenkeel_users", "evenkeel_torrents"].map(str::to_owned);
+            self.metrics(&names).is_ok_and(|known| {
+                known == json!({ (&names[0]): f64::from(users), (&names[1]): f64::from(torrents) })
+            })
+        };
+        // It has made its tables when it is ready.
+        self.wait_for("its database", || self.is_ready())?;
+        community::settle(&dir.join("evenkeel.sqlite"), number("--seed")?.into(), users, torrents)?;
+        self.wait_for("its users", known)
+    }
+
+    fn wait_for(&self, what: &str, is_there: impl Fn() -> bool) -> anyhow::Result<()> {
+        while !is_there() {
+            ensure!(self.began.elapsed() < READY_PATIENCE, "it does not come to {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.admin("/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What is answered on the admin port.
+    fn admin(&self, path: &str) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).context("no admin port")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Waits until the port answers, by UDP or TCP.
@@ -224,10 +265,7 @@ impl Started {
         if names.is_empty() {
             return Ok(found.into());
         }
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).context("no metrics")?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = self.admin("/metrics")?;
         for name in names {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             let figure: f64 = line.with_context(|| format!("there is no metric {name}"))?.trim().parse()?;

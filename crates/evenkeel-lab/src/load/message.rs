@@ -31,6 +31,10 @@ pub(crate) fn write_request(
 ) {
     let written = (|| {
         out.extend_from_slice(b"GET ");
+        if let Some(passkey) = &said.passkey {
+            out.push(b'/');
+            out.extend_from_slice(passkey);
+        }
         if is_scrape {
             // By convention, as BEP 48 has it.
             out.extend_from_slice(path.replace("announce", "scrape").as_bytes());
@@ -42,7 +46,8 @@ pub(crate) fn write_request(
             escape(out, &said.info_hash.0);
             out.extend_from_slice(b"&peer_id=");
             escape(out, &said.peer_id.0);
-            write!(out, "&port={}&uploaded=0&downloaded=0&left={}&compact=1", said.port, said.left())?;
+            let Said { port, moved, .. } = said;
+            write!(out, "&port={port}&uploaded={moved}&downloaded={moved}&left={}&compact=1", said.left())?;
             if let Some(numwant) = said.numwant {
                 write!(out, "&numwant={numwant}")?;
             }
@@ -123,6 +128,8 @@ mod tests {
         is_seeder: false,
         is_start: true,
         numwant: Some(50),
+        moved: 0,
+        passkey: None,
     };
 
     fn request(is_scrape: bool, keep_alive: bool) -> Vec<u8> {

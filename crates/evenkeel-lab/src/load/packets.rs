@@ -3,6 +3,11 @@
 use evenkeel_wire::udp::PROTOCOL_ID;
 use evenkeel_wire::{InfoHash, PeerId};
 
+use crate::community::PASSKEY_LEN;
+
+/// The longest path of announces: with a passkey before it, it fits into one option of BEP 41.
+pub(crate) const PATH_MAX: usize = 200;
+
 /// Bytes that a leecher still lacks.
 const LEFT: u64 = 1 << 30;
 
@@ -17,6 +22,10 @@ pub(crate) struct Said {
     pub is_start: bool,
     /// Peers wanted; `None` leaves it to the tracker.
     pub numwant: Option<u32>,
+    /// Bytes that it has sent, and as many that it has got.
+    pub moved: u64,
+    /// Its user's secret.
+    pub passkey: Option<[u8; PASSKEY_LEN]>,
 }
 
 impl Said {
@@ -37,14 +46,32 @@ pub(crate) fn announce(connection_id: u64, transaction: u32, said: &Said) -> [u8
     packet[..16].copy_from_slice(&head(connection_id, 1, transaction));
     packet[16..36].copy_from_slice(&said.info_hash.0);
     packet[36..56].copy_from_slice(&said.peer_id.0);
-    // Downloaded, at 56, stays 0, as do uploaded, at 72, and the address, at 84.
+    packet[56..64].copy_from_slice(&said.moved.to_be_bytes());
     packet[64..72].copy_from_slice(&said.left().to_be_bytes());
+    packet[72..80].copy_from_slice(&said.moved.to_be_bytes());
+    // The address, at 84, stays 0.
     packet[80..84].copy_from_slice(&(if said.is_start { 2_u32 } else { 0 }).to_be_bytes());
     // A key of its own keeps clients behind one address apart: the digits of the peer id that differ.
     packet[88..92].copy_from_slice(&said.peer_id.0[16..]);
     packet[92..96].copy_from_slice(&said.numwant.unwrap_or(u32::MAX).to_be_bytes());
     packet[96..].copy_from_slice(&said.port.to_be_bytes());
     packet
+}
+
+/// Announces with a passkey in the path, as BEP 41 has it.
+pub(crate) fn announce_keyed(
+    out: &mut Vec<u8>,
+    announce: &[u8; 98],
+    passkey: &[u8; PASSKEY_LEN],
+    path: &str,
+) {
+    const URL_DATA: u8 = 2;
+    let len = u8::try_from(1 + PASSKEY_LEN + path.len()).unwrap_or_else(|_| unreachable!("see `PATH_MAX`"));
+    out.clear();
+    out.extend_from_slice(announce);
+    out.extend_from_slice(&[URL_DATA, len, b'/']);
+    out.extend_from_slice(passkey);
+    out.extend_from_slice(path.as_bytes());
 }
 
 /// Scrapes one torrent.
@@ -122,6 +149,8 @@ mod tests {
         is_seeder: false,
         is_start: true,
         numwant: Some(50),
+        moved: 0,
+        passkey: None,
     };
 
     fn hex(bytes: &[u8]) -> String {
@@ -157,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_tracker_reads_what_was_meant() {
-        let seeder = Said { is_seeder: true, is_start: false, numwant: None, ..SAID };
+        let seeder = Said { is_seeder: true, is_start: false, numwant: None, moved: 7, ..SAID };
         let packet = announce(5, 6, &seeder);
         let Some(Request::Claimed { connection_id: 5, ask: Ok(Ask::Announce(read, _)), .. }) =
             decode(&packet)
@@ -165,7 +194,21 @@ mod tests {
             panic!("{packet:?}")
         };
         assert_eq!((read.left, read.event, read.numwant), (Some(0), Event::Update, None));
+        assert_eq!((read.uploaded, read.downloaded), (7, 7));
         assert_eq!((read.port, read.key), (6881, Key::from_number(0x696A_6B6C)));
+    }
+
+    #[test]
+    fn the_tracker_reads_the_passkey() {
+        let mut packet = vec![9];
+        announce_keyed(&mut packet, &announce(5, 6, &SAID), b"0123456789abcdef0123456789abcdef", "/announce");
+        let Some(Request::Claimed { ask: Ok(Ask::Announce(read, url)), .. }) = decode(&packet) else {
+            panic!("{packet:?}")
+        };
+        assert_eq!(read.info_hash, SAID.info_hash);
+        let mut room = [0; evenkeel_wire::limits::URL_BYTES_MAX];
+        let secret = evenkeel_wire::secret::of_url(url.join(&mut room));
+        assert_eq!(secret, Some(&b"0123456789abcdef0123456789abcdef"[..]));
     }
 
     #[test]

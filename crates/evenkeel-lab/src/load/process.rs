@@ -8,6 +8,9 @@ use super::pace::{Nanos, SECOND};
 /// Ticks of `/proc/PID/stat` per second: USER_HZ, 100 on every Linux that there is.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// The thread of evenkeel that hands what is booked to the database: with SQLite, it is the database.
+const DATABASE: &str = "flusher";
+
 /// Use of a process up to now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
@@ -22,6 +25,7 @@ pub(crate) struct Usage {
 struct Thread {
     ran: Nanos,
     waited: Nanos,
+    is_database: bool,
 }
 
 /// Use of a process between two moments.
@@ -29,6 +33,8 @@ struct Thread {
 pub(crate) struct Used {
     pub cpu: Nanos,
     pub user: Nanos,
+    /// Of the thread that is the database of a server with one of its own.
+    pub database: Nanos,
     /// Of the busiest thread: ran, or wanted to run and had no core.
     pub busiest: Nanos,
 }
@@ -43,7 +49,8 @@ impl Usage {
             let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
             let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
             let mut next = || numbers.next().unwrap_or_default();
-            let thread = Thread { ran: next(), waited: next() };
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            let thread = Thread { ran: next(), waited: next(), is_database: name.trim_end() == DATABASE };
             usage.threads.insert(task.file_name().to_string_lossy().into_owned(), thread);
         }
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -60,10 +67,12 @@ impl Usage {
         let threads = || {
             self.threads.iter().map(|(name, now)| {
                 let then = earlier.threads.get(name).copied().unwrap_or_default();
-                (now.ran.saturating_sub(then.ran), now.waited.saturating_sub(then.waited))
+                let (ran, waited) =
+                    (now.ran.saturating_sub(then.ran), now.waited.saturating_sub(then.waited));
+                Thread { ran, waited, ..*now }
             })
         };
-        let cpu: Nanos = threads().map(|(ran, _)| ran).sum();
+        let cpu: Nanos = threads().map(|thread| thread.ran).sum();
         let (user, system) =
             (self.user.saturating_sub(earlier.user), self.system.saturating_sub(earlier.system));
         Used {
@@ -71,7 +80,8 @@ impl Usage {
             user: (u128::from(cpu) * u128::from(user) / u128::from(user + system).max(1))
                 .try_into()
                 .unwrap_or(cpu),
-            busiest: threads().map(|(ran, waited)| ran + waited).max().unwrap_or_default(),
+            database: threads().filter(|thread| thread.is_database).map(|thread| thread.ran).sum(),
+            busiest: threads().map(|thread| thread.ran + thread.waited).max().unwrap_or_default(),
         }
     }
 }
@@ -106,12 +116,15 @@ mod tests {
     #[test]
     fn the_parts_are_scaled_to_the_whole() {
         let usage = |ran, waited, user, system| Usage {
-            threads: HashMap::from([("1".to_owned(), Thread { ran, waited })]),
+            threads: HashMap::from([
+                ("1".to_owned(), Thread { ran, waited, is_database: false }),
+                ("2".to_owned(), Thread { ran: ran / 10, waited: 0, is_database: true }),
+            ]),
             user,
             system,
             rss_bytes: 0,
         };
         let used = usage(1_100, 50, 30, 70).since(&usage(100, 10, 0, 0));
-        assert_eq!(used, Used { cpu: 1_000, user: 300, busiest: 1_040 });
+        assert_eq!(used, Used { cpu: 1_100, user: 330, database: 100, busiest: 1_040 });
     }
 }

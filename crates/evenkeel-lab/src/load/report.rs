@@ -83,6 +83,8 @@ struct Asked {
     torrents_per_socket: u16,
     offers: u8,
     answers: f64,
+    users: Option<u32>,
+    moving: bool,
     fill: bool,
 }
 
@@ -99,6 +101,8 @@ struct Server {
     cpu_ns_per_reply: f64,
     user_ns_per_reply: f64,
     system_ns_per_reply: f64,
+    /// Without the thread that is the database.
+    answer_ns_per_reply: f64,
     /// `null` where peers do not speak through the tracker.
     cpu_ns_per_message: Option<f64>,
     /// Cores that all threads used together.
@@ -246,6 +250,8 @@ impl Asked {
             torrents_per_socket: run.options.torrents_per_socket,
             offers: run.options.offers,
             answers: run.options.answers,
+            users: run.options.users,
+            moving: run.options.moving,
             fill: run.options.fill,
         }
     }
@@ -266,6 +272,7 @@ fn server(run: &Run<'_>, metered: &Metered) -> Option<Server> {
         cpu_ns_per_reply: mean(server.used.cpu, replies),
         user_ns_per_reply: mean(server.used.user, replies),
         system_ns_per_reply: mean(server.used.cpu - server.used.user, replies),
+        answer_ns_per_reply: mean(server.used.cpu - server.used.database, replies),
         cpu_ns_per_message: messages(run).map(|messages| mean(server.used.cpu, messages)),
         cores: of_time(server.used.cpu),
         busiest_thread: of_time(server.used.busiest),

@@ -1,7 +1,7 @@
 //! What loads of every protocol share: clock, phases, counts, and whose turn it is.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use evenkeel_wire::InfoHash;
@@ -12,6 +12,7 @@ use super::pace::{Nanos, Pace, SECOND};
 use super::packets::Said;
 use super::process::{Usage, Used};
 use super::tally::Tally;
+use crate::community;
 use crate::population::Population;
 use crate::system::Poller;
 
@@ -210,7 +211,18 @@ impl<'a> Run<'a> {
             is_seeder: peer.is_seeder,
             is_start: self.options.fill,
             numwant: self.options.numwant,
+            moved: self.moved(),
+            passkey: self.options.users.map(|users| {
+                let user = community::user_of(users, self.options.shape.sources, source, at);
+                community::passkey(self.options.shape.seed, user)
+            }),
         }
+    }
+
+    /// What a peer has moved. By the wall clock: a load goes on where the fill before it was.
+    fn moved(&self) -> u64 {
+        let since = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        if self.options.moving { u64::try_from(since()).unwrap_or(0) } else { 0 }
     }
 
     /// An announce of nobody in the population, for packets that must not be believed.
@@ -224,6 +236,8 @@ impl<'a> Run<'a> {
             is_seeder: false,
             is_start: true,
             numwant: self.options.numwant,
+            moved: 0,
+            passkey: None,
         }
     }
 

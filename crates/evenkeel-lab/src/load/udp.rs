@@ -60,6 +60,8 @@ struct Load {
     inbox: Inbox,
     outbox: Outbox,
     transactions: Vec<(u32, Nanos)>,
+    /// An announce with a passkey, before it is sent.
+    keyed: Vec<u8>,
 }
 
 /// Runs the load. Answers whether the server checks connection ids.
@@ -195,6 +197,7 @@ impl Load {
             inbox: Inbox::new(),
             outbox: Outbox::new(),
             transactions: Vec::with_capacity(BATCH_MAX),
+            keyed: Vec::new(),
         })
     }
 
@@ -219,7 +222,15 @@ impl Load {
             match kind {
                 Kind::Connect => self.outbox.push(&packets::connect(transaction)),
                 Kind::Announce => {
-                    self.outbox.push(&packets::announce(source.id, transaction, &run.said(at, peer)));
+                    let said = run.said(at, peer);
+                    let packet = packets::announce(source.id, transaction, &said);
+                    match &said.passkey {
+                        None => self.outbox.push(&packet),
+                        Some(passkey) => {
+                            packets::announce_keyed(&mut self.keyed, &packet, passkey, &run.options.path);
+                            self.outbox.push(&self.keyed);
+                        }
+                    }
                 }
                 Kind::Scrape => {
                     let torrent = run.population.of(at)[peer].torrent;
