@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use evenkeel_core::Tier;
@@ -118,6 +118,8 @@ pub struct Control {
     classes: ArcSwap<HashMap<u32, Class>>,
     settings: ArcSwap<HashMap<u32, (String, String)>>,
     slots: Slots,
+    /// What [`FREELEECH_UNTIL`] says: every announce asks.
+    freeleech_until: AtomicI64,
     is_loaded: AtomicBool,
 }
 
@@ -139,6 +141,7 @@ impl Control {
             classes: ArcSwap::default(),
             settings: ArcSwap::default(),
             slots: Slots::default(),
+            freeleech_until: AtomicI64::new(0),
             is_loaded: AtomicBool::new(false),
         }
     }
@@ -200,30 +203,39 @@ impl Control {
     /// What is credited to a user and charged: what the user's own row and the class say.
     pub fn shares(&self, member: &Member) -> [Share; 2] {
         let own = Share { upload_percent: member.upload_percent, download_percent: member.download_percent };
-        let classes = self.classes.load();
-        let class = classes.get(&member.class).map_or(
-            Share { upload_percent: None, download_percent: None },
-            |class| Share {
-                upload_percent: Some(percent(class.upload_percent)),
-                download_percent: Some(percent(class.download_percent)),
-            },
-        );
-        [own, class]
+        let of_class = |class: &Class| Share {
+            upload_percent: Some(percent(class.upload_percent)),
+            download_percent: Some(percent(class.download_percent)),
+        };
+        let class = self.class(member, of_class);
+        [own, class.unwrap_or(Share { upload_percent: None, download_percent: None })]
     }
 
     /// Clients that a user may have on one torrent, and addresses, as far as the class says.
     pub fn limits(&self, member: &Member) -> (Option<u32>, Option<u32>) {
-        let classes = self.classes.load();
-        classes
-            .get(&member.class)
-            .map_or((None, None), |class| (class.clients_per_torrent_max, class.addresses_max))
+        let of_class = |class: &Class| (class.clients_per_torrent_max, class.addresses_max);
+        self.class(member, of_class).unwrap_or_default()
+    }
+
+    /// Something of the class of a user who has one.
+    fn class<T>(&self, member: &Member, of_class: impl FnOnce(&Class) -> T) -> Option<T> {
+        if member.class == 0 {
+            return None;
+        }
+        self.classes.load().get(&member.class).map(of_class)
     }
 
     /// Until when every download is free, in seconds since 1970.
     pub fn freeleech_until(&self) -> i64 {
+        self.freeleech_until.load(Ordering::Relaxed)
+    }
+
+    /// Reads those settings that announces ask for.
+    fn read_settings(&self) {
         let settings = self.settings.load();
         let found = settings.values().find(|(name, _)| name == FREELEECH_UNTIL);
-        found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+        let until = found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        self.freeleech_until.store(until, Ordering::Relaxed);
     }
 
     /// How many rows there are, and the bytes that they take.
@@ -389,6 +401,7 @@ impl Loading {
         control.listed.fill(self.listed);
         control.classes.store(Arc::new(self.classes));
         control.settings.store(Arc::new(self.settings));
+        control.read_settings();
     }
 }
 
@@ -480,6 +493,7 @@ impl Changes {
         }
         change_small(&control.classes, self.classes);
         change_small(&control.settings, self.settings);
+        control.read_settings();
     }
 }
 

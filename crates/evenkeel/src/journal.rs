@@ -26,7 +26,7 @@ mod pending;
 mod tests;
 
 use keeper::Keeper;
-use pending::Pending;
+use pending::{PARTS, Part, Pending, part_of};
 
 /// What an announce adds to the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,15 +103,14 @@ pub struct Figures {
     pub file_bytes: u64,
 }
 
-/// Bookings that have come since the keeper last looked. Announces on several threads rarely want the same part.
-const PARTS: usize = 16;
 /// The keeper looks so often: as much may be lost.
 const TICK: Duration = Duration::from_secs(1);
 /// A store that has not booked a batch for so long is away, whether it says so or just hangs.
 const SLOW: Duration = Duration::from_secs(3);
 
 struct Shared {
-    parts: [Mutex<Pending>; PARTS],
+    /// Bookings that have come since the keeper last looked.
+    parts: [Mutex<Part>; PARTS],
     waiting_max: usize,
     troubles: [AtomicBool; 3],
     waiting: AtomicU64,
@@ -139,11 +138,7 @@ impl Shared {
 
     /// All that has come, and an empty map in its place.
     fn take(&self) -> Pending {
-        let mut taken = Pending::default();
-        for part in &self.parts {
-            taken.merge(std::mem::take(&mut *lock(part)));
-        }
-        taken
+        Pending::of(self.parts.iter().map(|part| lock(part).take()))
     }
 }
 
@@ -226,8 +221,7 @@ impl Journal {
 
     /// Takes a booking. `false` when as much waits as may: it is counted, and not credited.
     pub fn book(&self, booking: &Booking) -> bool {
-        let user = booking.baseline.user.0.unsigned_abs();
-        let part = &self.shared.parts[usize::try_from(user).unwrap_or(0) % PARTS];
+        let part = &self.shared.parts[part_of(booking.baseline.user.0)];
         let has_room = lock(part).book(booking, self.shared.waiting_max.div_ceil(PARTS));
         if !has_room {
             self.shared.refuse(1, booking.uploaded.saturating_add(booking.downloaded));
@@ -238,14 +232,12 @@ impl Journal {
 
     /// Takes the counts of a torrent's swarm; the last ones count.
     pub fn count(&self, counts: Counts) {
-        let torrent = counts.torrent.0.unsigned_abs();
-        lock(&self.shared.parts[usize::try_from(torrent).unwrap_or(0) % PARTS]).count(counts);
+        lock(&self.shared.parts[part_of(counts.torrent.0)]).count(counts);
     }
 
     /// Notes that an announce key was used.
     pub fn note_key(&self, key_use: KeyUse) {
-        let key = key_use.key.unsigned_abs();
-        lock(&self.shared.parts[usize::try_from(key).unwrap_or(0) % PARTS]).note_key(key_use);
+        lock(&self.shared.parts[part_of(key_use.key)]).note_key(key_use);
     }
 
     /// What is wrong now.

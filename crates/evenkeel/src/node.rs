@@ -18,9 +18,9 @@ use evenkeel_core::{
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
-use crate::access::{Access, Admitted, Asker};
+use crate::access::{Access, Asker};
 use crate::books::Books;
-use crate::classes::Classes;
+use crate::classes::{Classes, Known};
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
 use crate::journal::Trouble;
@@ -71,6 +71,29 @@ pub(crate) struct Announcer<'a> {
     pub place: Place,
     /// What its URL carries.
     pub secret: Option<&'a [u8]>,
+}
+
+/// Who announces, as far as that is known.
+struct Party<'a> {
+    key: PeerKey,
+    place: Place,
+    known: Known,
+    booked: Option<Booked<'a>>,
+}
+
+impl Party<'_> {
+    /// Somebody.
+    fn of(key: PeerKey, place: Place) -> Self {
+        Self { key, place, known: Known::default(), booked: None }
+    }
+}
+
+/// Whom an announce is booked to, in which books, and when, in seconds since 1970.
+#[derive(Clone, Copy)]
+struct Booked<'a> {
+    books: &'a Books,
+    account: Account,
+    at_secs: i64,
 }
 
 /// What a thread that answers requests owns.
@@ -173,22 +196,20 @@ impl Node {
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let admitted = match &self.access {
-            None => Admitted::default(),
-            Some(access) => {
-                let asker = Asker { source: caller.key.source().ip(), secret: caller.secret };
-                access.admit(&asker, ask, self.wall_secs()).inspect_err(|failure| {
-                    worker.counters.count(Reason::Failed(*failure));
-                })?
-            }
-        };
-        let mut reply = self.record(worker, (caller.key, caller.place, &admitted), ask, out)?;
+        let Announcer { key, place, secret } = caller;
+        let Some(access) = &self.access else { return self.record(worker, &Party::of(key, place), ask, out) };
+        let (asker, at_secs) = (Asker { source: key.source().ip(), secret }, self.wall_secs());
+        let admitted = access.admit(&asker, ask, at_secs).inspect_err(|failure| {
+            worker.counters.count(Reason::Failed(*failure));
+        })?;
+        let account = access.account(&admitted, at_secs);
+        let booked = account.map(|account| Booked { books: access.books(), account, at_secs });
+        let party = Party { known: admitted.known(), booked, ..Party::of(key, place) };
+        let mut reply = self.record(worker, &party, ask, out)?;
         if admitted.is_outdated {
             reply.warning = reply.warning.or(Some(Warning::OutdatedPasskey));
         }
-        if let Some(access) = &self.access {
-            access.books().note(&admitted, &reply.stats, self.wall_secs());
-        }
+        access.books().note(&admitted, &reply.stats, at_secs);
         Ok(reply)
     }
 
@@ -196,8 +217,7 @@ impl Node {
     pub(crate) fn leave(&self, worker: &mut Worker, key: PeerKey, ask: &Announce) {
         let place = self.place(&ask.info_hash);
         // A failure has been counted, and nobody is there to be told.
-        self.record(worker, (key, place, &Admitted::default()), ask, &mut Handout::new(&mut [], &mut []))
-            .ok();
+        self.record(worker, &Party::of(key, place), ask, &mut Handout::new(&mut [], &mut [])).ok();
     }
 
     /// Whether URLs may carry secrets that mean something.
@@ -241,16 +261,16 @@ impl Node {
     fn record(
         &self,
         worker: &mut Worker,
-        (key, place, admitted): (PeerKey, Place, &Admitted),
+        party: &Party<'_>,
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let account = self.account(admitted);
-        let turn = account.as_ref().map(|(books, account)| books.turn(account.torrent));
+        let Party { key, place, ref known, booked } = *party;
+        let turn = booked.as_ref().map(|booked| booked.books.turn(booked.account.torrent));
         let client = self.clients.intern(&ask.peer_id);
         let orders = self.orders.load();
         let Orders { rules, classes } = &**orders;
-        let identity = classes.identity(&key, &admitted.known(), &self.keys.lottery);
+        let identity = classes.identity(&key, known, &self.keys.lottery);
         let caller = Caller { key, client, place, identity };
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
@@ -265,19 +285,19 @@ impl Node {
             scratch: &mut worker.scratch,
             observed: None,
         };
-        let announced = self.catch(|| match account {
+        let announced = self.catch(|| match booked {
             None => (shard.announce(&mut cx, &caller, ask, out), None),
-            Some((Books { ledger, .. }, account)) => {
+            Some(Booked { books: Books { ledger, .. }, account, .. }) => {
                 shard.announce_keyed(&mut cx, &KeyedCaller { caller, account, ledger }, ask, out)
             }
         });
         let (outcome, booking) =
-            announced.unwrap_or_else(|| (self.recover(&mut shard, &ask.info_hash, account), None));
+            announced.unwrap_or_else(|| (self.recover(&mut shard, &ask.info_hash, booked), None));
         slot.publish(&shard);
         let has_grown = shard.recorded() != recorded;
         drop(shard);
-        if let (Some((books, _)), Some(booking)) = (account, booking) {
-            books.book(&booking, self.wall_secs());
+        if let (Some(Booked { books, at_secs, .. }), Some(booking)) = (booked, booking) {
+            books.book(&booking, at_secs);
         }
         drop(turn);
         if has_grown || !matches!(outcome.reason, Reason::Announced | Reason::AnnouncedRationed) {
@@ -289,12 +309,6 @@ impl Node {
             add(&worker.counters.downloaded_bytes, outcome.moved.downloaded);
         }
         outcome.answer
-    }
-
-    /// Whom an announce is booked to, if to anybody, and in which books.
-    fn account(&self, admitted: &Admitted) -> Option<(&Books, Account)> {
-        let access = self.access.as_ref()?;
-        Some((access.books(), access.account(admitted, self.wall_secs())?))
     }
 
     /// Counts of every swarm with peers, if there are at most `max` of them.
@@ -438,13 +452,8 @@ impl Node {
 
     /// After a panic: the swarm's state is in doubt, so it goes; the next announces build it again. The sessions of its
     /// torrent begin anew: they book less than they could, and nothing twice.
-    fn recover(
-        &self,
-        shard: &mut Shard,
-        info_hash: &InfoHash,
-        account: Option<(&Books, Account)>,
-    ) -> Outcome {
-        if let Some((books, account)) = account {
+    fn recover(&self, shard: &mut Shard, info_hash: &InfoHash, booked: Option<Booked<'_>>) -> Outcome {
+        if let Some(Booked { books, account, .. }) = booked {
             books.ledger.forget(account.torrent);
         }
         if self.catch(|| shard.drop_swarm(info_hash, &self.addresses)).is_none() {

@@ -4,18 +4,25 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashTable;
 
 /// A change copies a part: so many parts, of a million rows some thousand each.
 const PARTS: usize = 256;
 
 /// See the module.
 pub(super) struct Parts<K, V> {
-    /// Decides the part and nothing else; the parts have hashes of their own.
+    /// One hash decides the part and the place in it: strangers choose what is looked up.
     hasher: RandomState,
-    parts: Box<[ArcSwap<HashMap<K, V>>]>,
+    parts: Box<[Part<K, V>]>,
+    /// Nothing was ever in it, so that nothing need be looked up.
+    is_unused: AtomicBool,
 }
+
+/// Swapped as a whole.
+type Part<K, V> = ArcSwap<HashTable<(K, V)>>;
 
 /// A table that is being filled, and that nobody reads yet.
 pub(super) struct Filling<K, V>(Vec<(K, V)>);
@@ -44,33 +51,32 @@ impl<K, V> fmt::Debug for Parts<K, V> {
 
 impl<K: Eq + Hash + Copy, V: Copy> Parts<K, V> {
     pub(super) fn new() -> Self {
-        let parts = std::iter::repeat_with(ArcSwap::default).take(PARTS).collect();
-        Self { hasher: RandomState::new(), parts }
-    }
-
-    fn part_of(&self, key: &K) -> usize {
-        usize::try_from(self.hasher.hash_one(key) % PARTS as u64).unwrap_or(0)
+        let parts = std::iter::repeat_with(|| ArcSwap::from_pointee(HashTable::new())).take(PARTS).collect();
+        Self { hasher: RandomState::new(), parts, is_unused: AtomicBool::new(true) }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<V> {
-        self.parts[self.part_of(key)].load().get(key).copied()
+        if self.is_unused.load(Ordering::Acquire) {
+            return None;
+        }
+        let hash = self.hasher.hash_one(key);
+        self.parts[part_of(hash)].load().find(hash, |(other, _)| other == key).map(|(_, value)| *value)
     }
 
     /// Puts values, or takes them away. One thread at a time changes a table.
     pub(super) fn change(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
         let mut by_part: HashMap<usize, Vec<(K, Option<V>)>> = HashMap::new();
         for change in changes {
-            by_part.entry(self.part_of(&change.0)).or_default().push(change);
+            by_part.entry(part_of(self.hasher.hash_one(change.0))).or_default().push(change);
         }
         for (at, changes) in by_part {
-            let mut copy = HashMap::clone(&self.parts[at].load());
+            let part = &self.parts[at];
+            let mut copy = HashTable::clone(&part.load());
             for (key, value) in changes {
-                match value {
-                    Some(value) => copy.insert(key, value),
-                    None => copy.remove(&key),
-                };
+                self.put(&mut copy, key, value);
             }
-            self.parts[at].store(Arc::new(copy));
+            part.store(Arc::new(copy));
+            self.is_unused.store(false, Ordering::Release);
         }
     }
 
@@ -78,24 +84,40 @@ impl<K: Eq + Hash + Copy, V: Copy> Parts<K, V> {
     pub(super) fn fill(&self, filling: Filling<K, V>) {
         let mut counts = [0_usize; PARTS];
         for (key, _) in &filling.0 {
-            counts[self.part_of(key)] += 1;
+            counts[part_of(self.hasher.hash_one(key))] += 1;
         }
-        let mut parts: Vec<HashMap<K, V>> = counts.into_iter().map(HashMap::with_capacity).collect();
+        let mut parts: Vec<HashTable<(K, V)>> = counts.into_iter().map(HashTable::with_capacity).collect();
+        let is_unused = filling.0.is_empty();
         for (key, value) in filling.0 {
-            parts[self.part_of(&key)].insert(key, value);
+            self.put(&mut parts[part_of(self.hasher.hash_one(key))], key, Some(value));
         }
         for (part, full) in self.parts.iter().zip(parts) {
             part.store(Arc::new(full));
         }
+        self.is_unused.store(is_unused, Ordering::Release);
     }
 
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(|part| part.load().len()).sum()
     }
 
-    /// What the parts take: a slot and a byte for each of a power of two of places, of which seven eighths can be used.
+    /// What the parts take.
     pub(super) fn bytes(&self) -> usize {
-        let places = |part: &ArcSwap<HashMap<K, V>>| (part.load().capacity() * 8 / 7).next_power_of_two();
-        self.parts.iter().map(|part| places(part) * (size_of::<(K, V)>() + 1)).sum()
+        self.parts.iter().map(|part| part.load().allocation_size()).sum()
     }
+
+    fn put(&self, part: &mut HashTable<(K, V)>, key: K, value: Option<V>) {
+        let hash = self.hasher.hash_one(key);
+        let entry = part.entry(hash, |(other, _)| *other == key, |(other, _)| self.hasher.hash_one(other));
+        match (entry, value) {
+            (entry, Some(value)) => drop(entry.insert((key, value))),
+            (hashbrown::hash_table::Entry::Occupied(known), None) => drop(known.remove()),
+            (hashbrown::hash_table::Entry::Vacant(_), None) => {}
+        }
+    }
+}
+
+/// Bits that decide neither the place in a part nor the tag there.
+fn part_of(hash: u64) -> usize {
+    usize::try_from(hash >> 32).unwrap_or(0) % PARTS
 }

@@ -66,7 +66,7 @@ impl Keeper {
         for frame in found.frames.into_iter().filter(|frame| frame.sequence > booked) {
             keeper.number = frame.sequence;
             keeper.at_secs = frame.at_secs;
-            keeper.pending.merge_batch(frame);
+            keeper.pending.merge(Pending::from_batch(&frame));
         }
         keeper.file = Some(file);
         Ok(keeper)
