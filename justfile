@@ -69,10 +69,10 @@ prove-equilibrium *arguments:
 prove-swarm *arguments:
     scripts/prove_swarm.sh {{arguments}}
 
-# Kills the tracker at random moments under announces, so many times for each database: half an hour. The books must be
+# Kills the tracker at random moments under announces, so many times for each database: twenty minutes. The books must be
 # exact to the byte.
-prove-crash rounds="500":
-    EVENKEEL_CRASH_ROUNDS={{rounds}} cargo test --release -p evenkeel --test it crash -- --nocapture
+prove-crash kills="500":
+    scripts/prove_crash.sh {{kills}}
 
 # Takes the database away under announces, in five ways, PostgreSQL for ten minutes each: three quarters of an hour. Nobody may
 # notice, and the books must be exact.
