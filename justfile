@@ -82,3 +82,7 @@ prove-outage *arguments:
 # Starts the tracker with a community of so many users, as many torrents and three times as many sessions: some minutes.
 prove-load *users:
     scripts/prove_load.sh {{users}}
+
+# Books a hundred thousand announces at once in SQLite and PostgreSQL, and looks what that costs the database: some minutes.
+prove-flush *bookings:
+    scripts/prove_flush.sh {{bookings}}
