@@ -226,6 +226,11 @@ fn choose_for_seeder(
     out: &mut Handout<'_>,
 ) -> bool {
     let everybody = Everybody::of(swarm, asker);
+    // One of so few is open to every leecher. Where it cannot be dialled they meet only if it is told of them.
+    if everybody.part(Part::Seeders, out).len() < ration.floor {
+        random::choose(swarm, asker, chance, out);
+        return false;
+    }
     let top = swarm.top_tier_of_leechers().unwrap_or_default();
     let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
     let rule = Introductions { lottery, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };

@@ -211,6 +211,29 @@ fn with_no_more_seeders_than_the_floor_lists_are_those_of_random() {
 }
 
 #[test]
+fn one_of_few_seeders_is_told_of_everybody_like_under_random() {
+    // Where a seeder cannot be dialled, nobody reaches it whom it is not told of.
+    let last_lists = |policy, seeders: u16| {
+        let mut village = Village::new(3, policy, [seeders, 0], &[[0; 4].as_slice(), &[3; 26]].concat());
+        let seeder = |number| Villager { number, tier: 1, is_seeder: true, is_unconnectable: true };
+        (0..seeders).map(|number| village.announce(seeder(number), 10 << 30, 200)).collect::<Vec<_>>()
+    };
+    for policy in RBS {
+        for seeders in 1..=floor(policy) as u16 {
+            for mut told in last_lists(policy, seeders) {
+                told.sort_unstable();
+                assert_eq!(told, (1000..1030).collect::<Vec<_>>(), "{policy}, {seeders} seeders");
+            }
+        }
+    }
+    // Under `rbs-mild` everything is open to these leechers by now.
+    for policy in [RBS[0], RBS[1]] {
+        let is_rationed = last_lists(policy, 20).iter().any(|told| told.len() < 30);
+        assert!(is_rationed, "{policy}: of more seeders each is told of some");
+    }
+}
+
+#[test]
 fn without_a_policy_everybody_is_a_stranger() {
     let mut known = Village::new(4, Policy::Random, [20, 20], &[0, 1, 2, 3]);
     let mut rng = fastrand::Rng::with_seed(1);
