@@ -30,7 +30,7 @@ pub use score::Part;
 pub use view::{Advice, Mark, Raw, View};
 
 use self::identities::Identities;
-use self::identity::{Identity, Seeding, mib};
+use self::identity::{Identity, Seeding, mib, percent};
 use self::score::Yardstick;
 use self::snatches::{Held, Snatches};
 use self::swarms::{Swarms, taken};
@@ -211,7 +211,7 @@ impl Analyst {
 
     /// Goes on with the round of evaluations, if one is due.
     fn evaluate(&mut self) {
-        let Self { identities, rules, yardstick, changes, round, now, .. } = self;
+        let Self { identities, swarms, rules, yardstick, changes, round, now, .. } = self;
         if round.next.is_none() && round.began.age(*now) >= rules.evaluation_secs {
             *round = Round { began: *now, next: Some(0) };
         }
@@ -238,6 +238,7 @@ impl Analyst {
         round.next = Some(slot).filter(|slot| *slot < identities.slots());
         if round.next.is_none() {
             yardstick.renew(rules);
+            swarms.doubt_below(yardstick.usual * percent(rules.trust_from));
         }
     }
 }

@@ -159,9 +159,9 @@ impl Identity {
         ((self.credited + TRUST_FLOOR_MIB) / (self.claimed + TRUST_FLOOR_MIB)).min(1.0)
     }
 
-    /// How far its claims can be true, from 0 to 1.
-    pub(super) fn trust(&self, rules: &StandingRules) -> f32 {
-        let (from, full) = (percent(rules.trust_from), percent(rules.trust_full));
+    /// How far its claims can be true, from 0 to 1, where so much of a claim is credited as a rule.
+    pub(super) fn trust(&self, usual: f32, rules: &StandingRules) -> f32 {
+        let (from, full) = (percent(rules.trust_from) * usual, percent(rules.trust_full) * usual);
         let over = self.reliability() - from;
         if over <= 0.0 {
             return 0.0;

@@ -26,6 +26,10 @@ impl Part {
     pub const ALL: [Self; 5] = [Self::Seeding, Self::Average, Self::Time, Self::Ratio, Self::Kept];
 }
 
+/// MiB that somebody must have claimed for it to tell how much of a claim is credited as a rule.
+const CLAIMS_MANY_MIB: f32 = 1024.0;
+/// It is at least so much, however many claim what is not true.
+const USUAL_LEAST: f32 = 0.5;
 /// Steps up to the highest tier.
 pub(super) const STEPS: usize = Tier::COUNT - 1;
 
@@ -35,8 +39,11 @@ pub(super) struct Yardstick {
     pub(super) halves: [f32; 3],
     /// Scores that each tier takes.
     pub(super) thresholds: [f32; STEPS],
+    /// Share of a claim that is credited as a rule.
+    pub(super) usual: f32,
     amounts: [Spread; 3],
     scores: Spread,
+    reliabilities: Spread,
 }
 
 /// A score and what it is made of.
@@ -55,6 +62,8 @@ impl Yardstick {
             thresholds: [0.0; STEPS],
             amounts: std::array::from_fn(|_| Spread::new(Scale::Amount)),
             scores: Spread::new(Scale::Score),
+            reliabilities: Spread::new(Scale::Score),
+            usual: 1.0,
         };
         scale.renew(rules);
         scale
@@ -70,7 +79,7 @@ impl Yardstick {
             own.ratio().min(2.0) / 2.0,
             own.kept_share(),
         ];
-        let (proof, trust) = (own.proof(now, rules), own.trust(rules));
+        let (proof, trust) = (own.proof(now, rules), own.trust(self.usual, rules));
         let weights = weights(rules);
         let sum: f32 = Part::ALL
             .into_iter()
@@ -88,6 +97,9 @@ impl Yardstick {
         let amounts = [own.seeded, own.average_gib(), own.seeding_secs / 3600.0];
         self.amounts.iter_mut().zip(amounts).for_each(|(spread, amount)| spread.note(amount));
         self.scores.note(marks.score);
+        if own.claimed >= CLAIMS_MANY_MIB {
+            self.reliabilities.note(own.reliability());
+        }
     }
 
     /// Measures by those that were noted since the last time.
@@ -110,6 +122,8 @@ impl Yardstick {
             least = *threshold;
         }
         self.scores = Spread::new(Scale::Score);
+        self.usual = self.reliabilities.quantile(50).map_or(self.usual, |median| median.max(USUAL_LEAST));
+        self.reliabilities = Spread::new(Scale::Score);
     }
 
     /// The tier of a score: up at once, down when two evaluations in a row say so.

@@ -18,6 +18,8 @@ use crate::time::Time;
 #[derive(Default)]
 pub(super) struct Settlement {
     claims: Vec<Claim>,
+    /// Share of its claims below which what somebody is credited is cut.
+    pub(super) doubted_below: f32,
 }
 
 /// Somebody's in this bin.
@@ -34,6 +36,8 @@ struct Claim {
 
 /// Reliability of those who are nobody in particular: those who are known for claims that add up come first.
 const NOBODYS: f32 = 0.5;
+/// How much whose claims add up comes first: who is believed twice as much counts 256 times as much.
+const PRECEDENCE: i32 = 8;
 /// Rounds in which a pool is divided. In each, whoever has all that it claims leaves the rest to the others; beyond these
 /// there is next to nothing left.
 const ROUNDS: u32 = 8;
@@ -88,13 +92,15 @@ impl Settlement {
         (identities, rules): (&Identities, &StandingRules),
     ) {
         self.claims.clear();
+        let doubted_below = self.doubted_below.max(0.01);
         let mut note = |at: u32, traffic: &Traffic, own_bank: f32, reliability: f32| {
             let claimed = traffic.claims[0] + traffic.pending;
             if claimed > 0.0 {
                 // What one has received others have sent.
                 let own = with_tolerance(traffic.taken[0], rules) + own_bank.min(banked);
-                let most = pool - own;
-                let weight = (reliability * reliability).powi(2);
+                // Whose claims do not add up gets less than what is left over: else whoever claims most takes it all.
+                let most = (pool - own).min(claimed * (reliability / doubted_below).min(1.0));
+                let weight = reliability.powi(PRECEDENCE);
                 self.claims.push(Claim { at, claimed: claimed.min(most.max(0.0)), weight, credit: 0.0 });
             }
         };

@@ -155,6 +155,11 @@ impl Swarms {
         }
     }
 
+    /// From now on those are doubted of whose claims less was credited.
+    pub(super) fn doubt_below(&mut self, share: f32) {
+        self.settlement.doubted_below = share;
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.swarms.bytes() + self.watches.bytes()
     }

@@ -69,13 +69,14 @@ pub const BANK_PERCENT: Bounds = Bounds::new(80, 0, 95);
 /// Percent of what was claimed and not credited yet that are claimed again in the bin after.
 pub const PENDING_PERCENT: Bounds = Bounds::new(70, 0, 95);
 /// Percent more than was taken that may have been sent: what the protocol takes, and what is sent twice.
-pub const TOLERANCE_PERCENT: Bounds = Bounds::new(3, 0, 50);
+pub const TOLERANCE_PERCENT: Bounds = Bounds::new(1, 0, 50);
 /// MiB more than was taken that may have been sent in a bin; never more than a quarter of what was taken.
-pub const SLACK_MIB: Bounds = Bounds::new(24, 0, 10_000);
-/// Percent of an identity's claims that must have been credited for anything of its score to count.
-pub const TRUST_FROM: Bounds = Bounds::new(50, 0, 100);
+pub const SLACK_MIB: Bounds = Bounds::new(2, 0, 10_000);
+/// Percent of the usual share of claims that must have been credited to an identity for anything of its score to count. The
+/// usual share is the median of those who claim: what members do not say, and lost announces, lower it for all.
+pub const TRUST_FROM: Bounds = Bounds::new(75, 0, 100);
 /// Percent from which all of it counts.
-pub const TRUST_FULL: Bounds = Bounds::new(65, 0, 100);
+pub const TRUST_FULL: Bounds = Bounds::new(88, 0, 100);
 
 /// Identities that must name one size of a torrent before it is believed.
 pub const SIZE_QUORUM: Bounds = Bounds::new(2, 1, 100);
