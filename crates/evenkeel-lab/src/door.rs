@@ -1,5 +1,6 @@
 //! One shard of the real core with everything around it that an announce needs, and the door that the program uses.
 
+use evenkeel_core::analyst::Observation;
 use evenkeel_core::{
     AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Outcome, Rules, Scratch, Shard, Time, Uplinks,
 };
@@ -16,6 +17,8 @@ pub(crate) struct Door {
     uplinks: Uplinks,
     rng: fastrand::Rng,
     scratch: Box<Scratch>,
+    /// What the last announce said of its caller.
+    pub(crate) observation: Option<Observation>,
     peers: [u8; REPLY_PEERS_MAX as usize * 6],
 }
 
@@ -33,6 +36,7 @@ impl Door {
             uplinks: Uplinks::default(),
             rng: fastrand::Rng::with_seed(seed),
             scratch: Box::default(),
+            observation: None,
             peers: [0; REPLY_PEERS_MAX as usize * 6],
         }
     }
@@ -47,6 +51,7 @@ impl Door {
         let place = self.keys.place(&ask.info_hash);
         let caller = Caller { key: Endpoint::V4(endpoint).into(), client: 0, place, identity };
         let mut out = Handout::new(&mut self.peers, &mut []);
+        self.observation = None;
         let mut cx = Cx {
             now: self.now,
             rng: &mut self.rng,
@@ -55,7 +60,7 @@ impl Door {
             uplinks: &self.uplinks,
             store_is_full: false,
             scratch: &mut self.scratch,
-            observed: None,
+            observed: Some(&mut self.observation),
         };
         let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
         let bytes = out.v4_bytes();

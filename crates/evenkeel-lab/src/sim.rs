@@ -15,7 +15,7 @@ mod people;
 pub(crate) mod plot;
 mod prove;
 mod regime;
-mod score;
+mod standing;
 pub(crate) mod statistics;
 mod swarms;
 pub(crate) mod table;

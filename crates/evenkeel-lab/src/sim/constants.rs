@@ -60,34 +60,12 @@ pub(super) const GHOST_CLAIM: f64 = 0.5;
 /// to see their fourth download.
 pub(super) const NEWCOMERS_COME_WITHIN: f64 = 0.5;
 
-/// Half-life of all that a score adds up, in seconds: a day, where a tracker would take 14, since a run lasts 3.
-pub(super) const HALF_LIFE_SECS: f64 = 86_400.0;
+/// Half-life of all that a score adds up, in seconds: a day, where a tracker takes 14 and 30, since a run lasts 3. All else
+/// about scores and tiers is as it is by default.
+pub(super) const HALF_LIFE_SECS: u32 = 86_400;
 
 /// How long a download must be seeded to be kept in full: 72 h, shortened as the half-life is (1/14).
-pub(super) const KEPT_AFTER_SECS: f64 = 72.0 * 3600.0 / 14.0;
+pub(super) const KEPT_AFTER_SECS: u32 = 72 * 3600 / 14;
 
 /// How often scores become tiers, in seconds; an announce's interval.
 pub(super) const EVALUATED_EVERY_SECS: u32 = 1800;
-
-/// Who announced within so many seconds is active: two intervals. Whoever left no longer moves the quantiles; else
-/// identities thrown away would lower the bar for all.
-pub(super) const ACTIVE_SECS: u32 = 3600;
-
-/// Operator's values that are half of a full mark each: GB * s seeded, mean GB seeded, s seeded. The medians of the
-/// community take their place, within a quarter and four times of them.
-pub(super) const HALF_MARKS: [f64; 3] = [4.0 * 6.0 * 3600.0, 4.0, 12.0 * 3600.0];
-
-/// Weights of recent seeding, average size, time, ratio, and share of downloads kept.
-pub(super) const WEIGHTS: [f64; 5] = [0.25, 0.10, 0.20, 0.25, 0.20];
-
-/// Scores that are enough for tier 1, 2, 3, however good the others are.
-pub(super) const ENOUGH: [f64; 3] = [0.12, 0.30, 0.50];
-
-/// Quantiles of the active identities that are enough for these tiers, too.
-pub(super) const QUANTILES: [f64; 3] = [0.30, 0.55, 0.80];
-
-/// Least score for a tier, for each step.
-pub(super) const TIER_LEAST: f64 = 0.02;
-
-/// How far a score has to be on the other side of a threshold.
-pub(super) const HYSTERESIS: f64 = 0.02;

@@ -32,11 +32,10 @@ pub(super) struct Session {
     pub first_byte: Option<u32>,
     pub next_announce: u32,
     pub seeds_until: Option<u32>,
-    /// Its last announce: when, what it said, and whether it was a seeder.
+    /// Its last announce: when, and what it said.
     pub reported_at: u32,
     pub reported_up: f64,
     pub reported_down: f64,
-    pub has_reported_seed: bool,
 }
 
 /// A torrent, and what its leechers have.

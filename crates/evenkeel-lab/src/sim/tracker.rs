@@ -1,5 +1,6 @@
 //! The door: one real shard of the core, asked as the program asks it.
 
+use evenkeel_core::analyst::Observation;
 use evenkeel_core::{Identity, Policy, Rules, Time};
 use evenkeel_wire::{Announce, Event, InfoHash, PeerId};
 
@@ -25,12 +26,13 @@ pub(super) struct Ask {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     pub interval_secs: u32,
-    pub seeders: u32,
+    /// What the announce said of its sender.
+    pub said: Option<Observation>,
     /// Hash of this answer and of all before it.
     pub trace: u64,
 }
 
-/// A tracker as it is by default, but for the policy.
+/// A tracker as it is by default, but for the policy, and that it keeps what peers report: what identities earn is made of it.
 pub(super) struct Tracker {
     door: Door,
     trace: u64,
@@ -38,7 +40,7 @@ pub(super) struct Tracker {
 
 impl Tracker {
     pub(super) fn new(policy: Policy, seed: u64) -> Self {
-        let rules = Rules { policy, keep_reports: policy.needs_reports(), ..Rules::default() };
+        let rules = Rules { policy, keep_reports: true, ..Rules::default() };
         Self { door: Door::new(seed, rules), trace: 0xCBF2_9CE4_8422_2325 }
     }
 
@@ -62,7 +64,7 @@ impl Tracker {
         let head =
             [u64::from(ask.now), ask.user as u64, u64::from(reply.interval_secs)].map(u64::to_be_bytes);
         self.trace = head.as_flattened().iter().chain(peers.as_flattened()).fold(self.trace, note);
-        Told { interval_secs: reply.interval_secs, seeders: reply.stats.seeders, trace: self.trace }
+        Told { interval_secs: reply.interval_secs, said: self.door.observation, trace: self.trace }
     }
 
     /// Forgets who fell silent.

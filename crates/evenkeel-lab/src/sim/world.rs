@@ -1,6 +1,6 @@
 //! A community at work: everybody's day, step by step.
 
-use evenkeel_core::{Figures, Identity, Policy, Tier};
+use evenkeel_core::{Figures, Identity, Policy};
 use evenkeel_wire::Event;
 use fastrand::Rng;
 
@@ -9,14 +9,13 @@ use super::graph::narrow;
 use super::measure::{Download, Measured};
 use super::people::{Class, User, count, exponential, gather, secs, whole};
 use super::regime::Setup;
-use super::score::{Said, Scores};
+use super::standing::Earned;
 use super::swarms::{Role, Session, Swarms};
 use super::tracker::{Ask, Tracker};
 use super::transfer::Transfer;
 
-/// Bytes of a MB, and of a GB.
+/// Bytes of a MB.
 const MB: f64 = 1e6;
-const GB: f64 = 1e9;
 
 /// A run under way.
 pub(super) struct World<'a> {
@@ -25,7 +24,7 @@ pub(super) struct World<'a> {
     users: Vec<User>,
     swarms: Swarms,
     tracker: Tracker,
-    scores: Scores,
+    earned: Earned,
     transfer: Transfer,
     /// Chance in transfers, and in what neighbours tell each other.
     rng: Rng,
@@ -50,16 +49,16 @@ impl<'a> World<'a> {
         let mut rng = Rng::with_seed(seed);
         let users = gather(setup, &mut rng);
         let swarms = Swarms::new(setup, users.len(), &mut rng);
-        let mut scores = Scores::new();
+        let mut earned = Earned::new();
         for user in &users {
-            scores.create(0, user.class == Class::Publisher);
+            earned.create(user.class == Class::Publisher);
         }
         let mut world = Self {
             setup,
             now: 0,
             swarms,
             tracker: Tracker::new(policy, rng.u64(..)),
-            scores,
+            earned,
             transfer: Transfer::default(),
             rng,
             found: Vec::new(),
@@ -101,11 +100,12 @@ impl<'a> World<'a> {
         self.complete_downloads();
         if self.now.is_multiple_of(EVALUATED_EVERY_SECS) {
             self.tracker.sweep(self.now);
-            self.scores.evaluate(self.now);
+            self.earned.evaluate(self.now);
             self.good_seeds = self.count_good_seeds();
-            let tiers = &self.scores.identities;
+            let earned = &self.earned;
             let users = self.users.iter().filter(|user| user.class != Class::Publisher && !user.is_newcomer);
-            self.measured.note_tiers(self.now, users.map(|user| (user.class, tiers[user.identity].tier)));
+            self.measured
+                .note_tiers(self.now, users.map(|user| (user.class, earned.tier(user.identity).number())));
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> World<'a> {
             };
             user.next_download = None;
             if user.class == Class::Whitewasher {
-                user.identity = self.scores.create(self.now, false);
+                user.identity = self.earned.create(false);
             }
             let session = Session {
                 user: number,
@@ -168,7 +168,7 @@ impl<'a> World<'a> {
     fn complete(&mut self, number: usize, size: f64) {
         self.swarms.complete(number, self.now + secs(self.setup.again_secs));
         let session = &self.swarms.sessions[number];
-        let (identity, began) = (session.identity, session.began);
+        let began = session.began;
         let user = &mut self.users[session.user];
         self.measured.note_download(&Download {
             class: user.class,
@@ -184,7 +184,6 @@ impl<'a> World<'a> {
         user.next_download = Some(self.now + secs(pause));
         let seeds = secs(user.class.seed_secs(self.setup));
         self.swarms.sessions[number].seeds_until = Some(self.now.saturating_add(seeds));
-        self.scores.note_completion(identity, self.now);
         self.announce(number, Event::Completed);
         if seeds == 0 {
             self.leave(number);
@@ -193,10 +192,7 @@ impl<'a> World<'a> {
 
     fn leave(&mut self, number: usize) {
         self.announce(number, Event::Stopped);
-        let session = &mut self.swarms.sessions[number];
-        let until = session.seeds_until.take().unwrap_or(self.now);
-        let seeded = secs(self.users[session.user].class.seed_secs(self.setup)).min(until);
-        self.scores.note_end(session.identity, seeded);
+        self.swarms.sessions[number].seeds_until = None;
         self.swarms.close(number);
     }
 
@@ -219,7 +215,10 @@ impl<'a> World<'a> {
         let told = self.tracker.announce(&ask, &mut self.found);
         let torrent = session.torrent;
         self.measured.note_announce(self.now, event == Event::Started, self.found.len(), told.trace);
-        self.credit(number, told.seeders);
+        if let Some(said) = &told.said {
+            self.earned.note(said);
+        }
+        self.note_reported(number);
         self.swarms.sessions[number].next_announce = self.now + told.interval_secs;
         if event == Event::Stopped {
             return;
@@ -234,14 +233,14 @@ impl<'a> World<'a> {
 
     /// Who a session is, as the tracker knows it.
     fn identity(&self, session: &Session) -> Identity {
-        let known = &self.scores.identities[session.identity];
+        let sums = self.earned.sums[session.identity];
         let own = || {
             let numbers = self.swarms.sessions_of(session.user).map(|number| &self.swarms.sessions[number]);
             numbers.filter(|other| other.identity == session.identity)
         };
         Identity {
             slot: u32::try_from(session.identity).ok(),
-            tier: Tier::new(known.tier).unwrap_or_default(),
+            tier: self.earned.tier(session.identity),
             is_unconnectable: !self.users[session.user].is_connectable,
             policy: None,
             figures: Figures {
@@ -250,9 +249,9 @@ impl<'a> World<'a> {
                 positive: narrow(
                     own().filter(|session| session.reported_up >= session.reported_down).count(),
                 ),
-                snatched: known.snatched_ever,
-                uploaded: whole(known.up_ever * GB),
-                downloaded: whole(known.down_ever * GB),
+                snatched: sums.snatched,
+                uploaded: sums.uploaded,
+                downloaded: sums.downloaded,
                 good_seeds: self.good_seeds,
             },
         }
@@ -280,24 +279,11 @@ impl<'a> World<'a> {
         }
     }
 
-    fn credit(&mut self, number: usize, seeders: u32) {
+    fn note_reported(&mut self, number: usize) {
         let session = &mut self.swarms.sessions[number];
-        let torrent = session.torrent;
-        let up = session.up + session.claimed;
-        let said = Said {
-            now: self.now,
-            before: session.reported_at,
-            has_seeded: session.has_reported_seed && session.role == Role::Seeder,
-            size_gb: self.swarms.torrents[torrent].size / 1000.0,
-            seeders,
-            up: (up - session.reported_up) / 1000.0,
-            down: (session.down - session.reported_down) / 1000.0,
-        };
-        self.scores.note(session.identity, &said);
         session.reported_at = self.now;
-        session.reported_up = up;
+        session.reported_up = session.up + session.claimed;
         session.reported_down = session.down;
-        session.has_reported_seed = session.role == Role::Seeder;
     }
 
     /// Peer exchange: now and then a session learns of a neighbour's neighbour.
@@ -368,7 +354,7 @@ mod tests {
     fn whitewashers_have_a_new_name_for_each_torrent() {
         let setup = small(Regime::Scarce);
         let mut world = World::new(&setup, Policy::Random, 1);
-        let (users, before) = (world.users.len(), world.scores.identities.len());
+        let (users, before) = (world.users.len(), world.earned.sums.len());
         assert_eq!(users, before);
         (0..setup.steps()).for_each(|_| world.step());
         let of = |class: Class| world.users.iter().filter(move |user| user.class == class);
