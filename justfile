@@ -69,6 +69,10 @@ prove-equilibrium *arguments:
 prove-swarm *arguments:
     scripts/prove_swarm.sh {{arguments}}
 
+# What members and cheaters earn in a month, for docs/proofs/standing.md: a minute or two.
+prove-standing:
+    scripts/prove_standing.sh
+
 # Kills the tracker at random moments under announces, so many times for each database: twenty minutes. The books must be
 # exact to the byte.
 prove-crash kills="500":

@@ -3,12 +3,13 @@
 //! * `draws` judges the peer choice of the real core, `choice` what it costs;
 //! * `sim` lets communities live by it, and tells who fares how under which policy;
 //! * `swarm` does so with real clients and the real program;
+//! * `standing` lets members and cheaters live for a month, and tells what each has earned;
 //! * `load` asks a tracker as fast as it answers, or at a rate, and measures both sides;
 //! * `churn` opens and ends WebTorrent sockets in every way there is, for hours, and checks what comes back;
 //! * `echo` is the ceiling that a load is compared with, `page` that over HTTP;
 //! * `bench` loads several servers in turn and compares them.
 //!
-//! All but `draws` and `sim` need Linux; all loads draw from one model, `population`.
+//! All but `draws`, `sim` and `standing` need Linux; all loads draw from one model, `population`.
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ mod population;
 mod sim;
 #[cfg(target_os = "linux")]
 mod sources;
+mod standing;
 #[cfg(target_os = "linux")]
 mod swarm;
 #[cfg(target_os = "linux")]
@@ -59,6 +61,8 @@ enum Command {
     /// Has real clients live by a policy of the real program, and measures who waits how long.
     #[cfg(target_os = "linux")]
     Swarm(swarm::Options),
+    /// Simulates a month of honest members and cheaters, and judges what each has earned.
+    Standing(standing::Options),
     /// Measures what it costs to choose peers.
     #[cfg(target_os = "linux")]
     Choice(choice::Options),
@@ -95,6 +99,7 @@ fn run() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Draws(options) => draws::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Standing(options) => standing::run(&options),
         #[cfg(target_os = "linux")]
         Command::Swarm(options) => swarm::run(&options),
         #[cfg(target_os = "linux")]
