@@ -7,14 +7,14 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 seconds=${1:-1200}
-all="ws client http query udp introduction forwarding shard"
+all="ws client http query udp introduction forwarding shard analyst"
 [ $# -eq 0 ] || shift
 targets=${*:-$all}
 # What a target measures, as one hash: the crates that it runs, and the tests' modules.
 sources() {
     wire=HEAD:crates/evenkeel-wire/src
     case $1 in
-        shard) rest="HEAD:crates/evenkeel-core/src HEAD:crates/evenkeel-core/tests/core" ;;
+        shard | analyst) rest="HEAD:crates/evenkeel-core/src HEAD:crates/evenkeel-core/tests/core" ;;
         client) rest=HEAD:crates/evenkeel-client/src ;;
         *) rest=HEAD:crates/evenkeel-core/tests/core/fuzz.rs ;;
     esac
@@ -69,7 +69,7 @@ report=docs/proofs/fuzz.md
     echo "* machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r)"
     echo
     echo "libFuzzer with the address sanitizer. \`shard\` runs random operations on a shard beside a naive model and"
-    echo "compares them after each. \`client\` reads the answers of hostile trackers in every dialect."
+    echo "compares them after each. \`analyst\` makes up what announces say to the analyst, and checks its bounds. \`client\` reads the answers of hostile trackers in every dialect."
     echo "\`sources\` is the hash of what a target runs: while it stands, so do the figures."
     echo
     echo "| target | sources | seconds | executions | edges covered | inputs kept | crashes |"

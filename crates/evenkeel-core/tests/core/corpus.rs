@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::fuzz;
+use crate::{earnings, fuzz};
 
 /// Name of a corpus, and what it is run through.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("http", fuzz::http),
     ("query", fuzz::queries),
     ("udp", fuzz::udp),
@@ -15,6 +15,7 @@ const TARGETS: [Target; 7] = [
     ("introduction", fuzz::introduction),
     ("forwarding", fuzz::forwarding),
     ("shard", fuzz::shard),
+    ("analyst", earnings::analyst),
 ];
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! `scripts` runs the readable scripts of `tests/scripts`; `model` compares a shard with a naive model under
 //! random operations; `uniform` judges the draws, `guarantees` what policies promise; `ledger` compares the books with a
-//! naive ledger and with the truth; `standing` says what identities earn; `corpus` replays what the fuzzers found interesting. `instructions`
+//! naive ledger and with the truth; `standing` says what identities earn; `earnings` makes up
+//! histories for the analyst; `corpus` replays what the fuzzers found interesting. `instructions`
 //! judges how counts are compared with their baseline.
 
 #![allow(
@@ -13,6 +14,7 @@
 )]
 
 mod corpus;
+mod earnings;
 mod fuzz;
 mod guarantees;
 mod instructions;
