@@ -5,7 +5,9 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use evenkeel_core::account::{Account, Allowance, Factors, TorrentNumber, UserNumber};
-use evenkeel_core::{Handout, SocketId};
+use evenkeel_core::analyst::{Analyst, Observation};
+use evenkeel_core::rules::standing::StandingRules;
+use evenkeel_core::{Handout, SocketId, Time};
 use evenkeel_wire::limits::UDP_REPLY_BYTES_MAX;
 use evenkeel_wire::udp::{self, Ask, Request};
 use evenkeel_wire::{Announce, Reply, Stats, ws};
@@ -22,13 +24,14 @@ pub(crate) struct Case {
 }
 
 /// All of them, in the order of the baseline.
-pub(crate) const CASES: [Case; 16] = [
+pub(crate) const CASES: [Case; 18] = [
     Case { name: "announce-known-of-5", run: || known(5, Families::V4) },
     Case { name: "announce-known-of-10000", run: || known(10_000, Families::V4) },
     Case { name: "announce-known-of-10000-v6", run: || known(10_000, Families::V6) },
     Case { name: "announce-known-of-10000-webtorrent", run: || known(10_000, Families::Web) },
-    Case { name: "announce-keyed-known-of-5", run: || known_keyed(5) },
-    Case { name: "announce-keyed-known-of-10000", run: || known_keyed(10_000) },
+    Case { name: "announce-keyed-known-of-5", run: || known_keyed(5, false) },
+    Case { name: "announce-keyed-known-of-5-observed", run: || known_keyed(5, true) },
+    Case { name: "announce-keyed-known-of-10000", run: || known_keyed(10_000, false) },
     Case { name: "announce-new-to-5", run: || new(5, 1) },
     Case { name: "announce-new-to-10000", run: || new(10_000, 1_000) },
     Case { name: "announce-new-torrent", run: new_torrent },
@@ -39,6 +42,7 @@ pub(crate) const CASES: [Case; 16] = [
     Case { name: "sweep-slice-all-expired", run: || sweep(1) },
     Case { name: "udp-announce-decode-encode", run: udp_announce },
     Case { name: "webtorrent-announce-decode", run: webtorrent_announce },
+    Case { name: "analyst-observation-settled", run: observation },
 ];
 
 /// Callgrind counts while this function is on the stack; what goes before and after it does not matter.
@@ -74,8 +78,9 @@ fn known(size: u32, families: Families) -> usize {
 }
 
 /// The same of peers that have accounts: each announce is booked.
-fn known_keyed(size: u32) -> usize {
+fn known_keyed(size: u32, observes: bool) -> usize {
     let mut rig = Rig::new(11);
+    rig.observes = observes;
     let swarms = (REQUESTS / size).max(1);
     let account = |number: u32, at: u32| Account {
         user: UserNumber(number * size + at),
@@ -106,6 +111,36 @@ fn known_keyed(size: u32) -> usize {
         }
     });
     asks.len()
+}
+
+/// What the analyst does about an announce, beside it: some hours of swarms with a seeder and four leechers each, all of whose bins are
+/// settled.
+fn observation() -> usize {
+    const MIB: u64 = 1 << 20;
+    let mut analyst = Analyst::new(&StandingRules::default(), 5 * REQUESTS, Time(0));
+    let said = |number: u32, now: u32| Observation {
+        torrent: (number / 5).into(),
+        left: if number.is_multiple_of(5) { 0 } else { 1000 * MIB },
+        lacked: if number.is_multiple_of(5) { 0 } else { 1025 * MIB },
+        uploaded: if number.is_multiple_of(5) { 100 * MIB } else { 0 },
+        downloaded: if number.is_multiple_of(5) { 0 } else { 25 * MIB },
+        slot: number,
+        now: Time(now),
+        seeders: 1,
+        leechers: 4,
+        secs: 1800,
+        has_seeded: number.is_multiple_of(5),
+        seeds: number.is_multiple_of(5),
+        completed: false,
+        stopped: false,
+        begins: false,
+    };
+    let round = |analyst: &mut Analyst, round: u32| {
+        (0..REQUESTS).for_each(|number| analyst.observe(black_box(&said(number, round * 1800 + number))));
+    };
+    (1..12).for_each(|number| round(&mut analyst, number));
+    counted(|| round(&mut analyst, 12));
+    REQUESTS as usize
 }
 
 /// First announces of peers that want as many others as the default, `joining` of them for each swarm of `size` peers.
