@@ -16,6 +16,7 @@ mod history;
 mod postgres;
 mod schema;
 mod sqlite;
+mod standing;
 mod token;
 mod upsert;
 
@@ -31,6 +32,7 @@ pub use flush::{
 pub use postgres::{Address, Postgres};
 pub use sqlite::Sqlite;
 pub(crate) use sqlite::copy;
+pub use standing::{AMOUNTS, STANDINGS_AT_ONCE, Standing, Whose};
 pub use token::{Scope, Scopes, Token};
 
 /// Keeps users, torrents, keys, lists and settings (the *control data*), and the books.
@@ -68,6 +70,13 @@ pub trait Store: Send {
     /// Books a batch, all of it or nothing; called about once a second by one thread of a node. A batch that is booked
     /// already changes nothing, and is no error. It fails after 10 seconds, and another one for each 5,000 rows.
     fn apply(&mut self, batch: &Batch) -> Result<Applied, Error>;
+
+    /// Shows what identities have earned that were seen since a time, in seconds since 1970. Called once at the start.
+    fn load_standings(&mut self, since_secs: i64, show: &mut dyn FnMut(Standing)) -> Result<(), Error>;
+
+    /// Keeps what identities have earned, in place of what was kept of them; at most [`STANDINGS_AT_ONCE`]. Called about once
+    /// a minute. With a user or an announce key goes its standing.
+    fn put_standings(&mut self, standings: &[Standing]) -> Result<(), Error>;
 
     /// Changes control data, all edits or none; answers the ids of their rows. Called by the admin API.
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error>;

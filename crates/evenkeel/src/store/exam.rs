@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     Address, AnnounceKey, Batch, Class, Counts, Edit, Error, Hash32, Increment, Kind, List, Listed, Mark,
-    NodeId, Postgres, Reader, Row, Scope, Scopes, SessionId, SessionRow, Setting, Store, Token, Torrent,
-    TorrentId, TorrentState, Unique, User, UserId, UserState,
+    NodeId, Postgres, Reader, Row, Scope, Scopes, SessionId, SessionRow, Setting, Standing, Store, Token,
+    Torrent, TorrentId, TorrentState, Unique, User, UserId, UserState, Whose,
 };
 
 mod booked;
@@ -15,6 +15,7 @@ mod kept;
 mod large;
 mod of_postgres;
 pub(crate) mod server;
+mod stood;
 
 /// A database of its own for one test.
 pub(crate) trait Desk {

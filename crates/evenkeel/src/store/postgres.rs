@@ -16,6 +16,7 @@ use super::flush::{
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, POSTGRES, READ_VERSION, WRITE_VERSION};
+use super::standing::{self, Standing};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE, apply_within};
 
@@ -143,6 +144,24 @@ impl Store for Postgres {
 
     fn apply(&mut self, batch: &Batch) -> Result<Applied, Error> {
         self.connection.run(apply_within(batch), async |client| apply(client, batch).await)
+    }
+
+    fn load_standings(&mut self, since_secs: i64, show: &mut dyn FnMut(Standing)) -> Result<(), Error> {
+        self.connection.run(connection::LONG, async |client| {
+            each(client, &standing::select(since_secs), |row| {
+                standing::read(&numbers(&row)).map(&mut *show);
+                Ok(())
+            })
+            .await
+        })
+    }
+
+    fn put_standings(&mut self, standings: &[Standing]) -> Result<(), Error> {
+        self.connection.run(CALL, async |client| {
+            let transaction = client.transaction().await?;
+            put(&transaction, &standing::rows(standings)).await?;
+            Ok(transaction.commit().await?)
+        })
     }
 
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error> {

@@ -10,12 +10,14 @@ pub(super) const SQLITE: Migrations = Migrations(&[
     include_str!("sqlite/0002_tokens.sql"),
     include_str!("sqlite/0003_torrent_files.sql"),
     include_str!("sqlite/0004_pinned_tiers.sql"),
+    include_str!("sqlite/0005_standings.sql"),
 ]);
 pub(super) const POSTGRES: Migrations = Migrations(&[
     include_str!("postgres/0001_books.sql"),
     include_str!("postgres/0002_tokens.sql"),
     include_str!("postgres/0003_torrent_files.sql"),
     include_str!("postgres/0004_pinned_tiers.sql"),
+    include_str!("postgres/0005_standings.sql"),
 ]);
 
 /// Where the version is kept. Both databases understand this.

@@ -18,6 +18,7 @@ use super::flush::{
 };
 use super::history::{self, Bounds};
 use super::schema::{MAKE_VERSION, READ_VERSION, SQLITE, WRITE_VERSION};
+use super::standing::{self, Standing};
 use super::upsert::{DAYS, Known, Rows};
 use super::{CALL, CHANGES_SECS, Error, Mark, Reader, Row, Span, Store, TIDY_SLICE};
 
@@ -158,6 +159,21 @@ impl Store for Sqlite {
         )?;
         transaction.commit()?;
         Ok(Applied::Now)
+    }
+
+    fn load_standings(&mut self, since_secs: i64, show: &mut dyn FnMut(Standing)) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(&standing::select(since_secs))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            standing::read(&numbers(row)).map(&mut *show);
+        }
+        Ok(())
+    }
+
+    fn put_standings(&mut self, standings: &[Standing]) -> Result<(), Error> {
+        let transaction = self.begin()?;
+        put(&transaction, &standing::rows(standings))?;
+        Ok(transaction.commit()?)
     }
 
     fn edit(&mut self, edits: &[Edit]) -> Result<Vec<i64>, Error> {

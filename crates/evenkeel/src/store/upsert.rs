@@ -29,8 +29,8 @@ use Put::{Add, First, Keep, Key, Last, Max, Set};
 /// A table that a flush writes to, all of whose columns are 64-bit integers.
 #[derive(Debug)]
 pub(super) struct Upsert {
-    table: &'static str,
-    columns: &'static [(&'static str, Put)],
+    pub(super) table: &'static str,
+    pub(super) columns: &'static [(&'static str, Put)],
 }
 
 pub(super) static BOOKS: Upsert = Upsert {
