@@ -45,4 +45,4 @@ pub use swarm::PeerKey;
 pub use swarm::peers::{SocketId, WebKey};
 pub use swarm::report::{Moved, Reported};
 pub use time::Time;
-pub use uplink::{SLOTS, Uplinks};
+pub use uplink::{UplinkRecord, Uplinks};

@@ -28,9 +28,7 @@ pub struct Uplinks {
 type Slots = Vec<Option<Box<Uplink>>>;
 
 /// Slots that can be told apart; higher numbers share theirs with lower ones.
-pub const SLOTS: u32 = 1 << 24;
-/// Those among them of networks. They come first: where nobody is known by anything else, no memory is taken for others.
-const NETWORKS: u32 = 1 << 20;
+const SLOTS: u32 = 1 << 24;
 
 const PARTS: usize = 64;
 
@@ -47,6 +45,17 @@ pub(crate) struct Sample {
 /// Leechers of tiers from 1, from 2 and from 3 on, for each seeder.
 pub(crate) type Wanted = [f32; Tier::COUNT - 1];
 
+/// What outlives the program of an uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UplinkRecord {
+    /// Best bytes per second.
+    pub best: f32,
+    /// Share of it that was used of late.
+    pub share: f32,
+    /// Bins that have been judged, up to as many as matter.
+    pub bins: u8,
+}
+
 impl Default for Uplinks {
     fn default() -> Self {
         Self { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
@@ -54,19 +63,22 @@ impl Default for Uplinks {
 }
 
 impl Uplinks {
+    /// The first slots are of networks: where nobody is known by anything else, no memory is taken for others.
+    pub const NETWORKS: u32 = 1 << 20;
     /// Identities that are known by a number of their own, below this one, have a slot that nobody shares.
-    pub const KNOWN_MAX: u32 = SLOTS - NETWORKS;
+    pub const KNOWN_MAX: u32 = SLOTS - Self::NETWORKS;
 
-    /// The slot of somebody who is known by address alone (IPv4 address, IPv6 /64). Two share one by chance: one in a
-    /// million.
+    /// The slot of somebody who is known by address alone (IPv4 address, IPv6 /56: what one household has). Two share one by
+    /// chance: one in a million.
     pub fn slot(keyed: &Keyed, key: &PeerKey) -> u32 {
-        let hash = keyed.hash(source(key.source()));
-        u32::try_from(hash % u64::from(NETWORKS)).unwrap_or_default()
+        let source = source(key.source());
+        let hash = keyed.hash(&source[..source.len().min(7)]);
+        u32::try_from(hash % u64::from(Self::NETWORKS)).unwrap_or_default()
     }
 
     /// The slot of one of them.
     pub fn known_slot(number: u32) -> u32 {
-        NETWORKS + number % Self::KNOWN_MAX
+        Self::NETWORKS + number % Self::KNOWN_MAX
     }
 
     /// Takes up what an announce says. Answers whom the uplink has no room for: tiers below the one that is answered.
@@ -78,6 +90,30 @@ impl Uplinks {
         }
         let uplink = part[slot / PARTS].get_or_insert_with(|| Box::new(Uplink::new(sample.now, rules)));
         uplink.judge(sample, ration, rules)
+    }
+
+    /// What has to be stored of an uplink; nothing of one that was never judged.
+    pub fn record(&self, slot: u32) -> UplinkRecord {
+        let slot = (slot % SLOTS) as usize;
+        let part = self.parts[slot % PARTS].lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Some(uplink)) = part.get(slot / PARTS) else { return UplinkRecord::default() };
+        UplinkRecord { best: uplink.best, share: uplink.share, bins: uplink.evidence }
+    }
+
+    /// Takes up an uplink as it was recorded. Whether it is busy shows with the next bins.
+    pub fn restore(&self, slot: u32, record: &UplinkRecord, now: Time, rules: &Rules) {
+        let sane = |amount: f32| amount.is_finite() && amount >= 0.0;
+        if record.bins == 0 || !sane(record.best) || !sane(record.share) {
+            return;
+        }
+        let slot = (slot % SLOTS) as usize;
+        let mut part = self.parts[slot % PARTS].lock().unwrap_or_else(PoisonError::into_inner);
+        if part.len() <= slot / PARTS {
+            part.resize_with(slot / PARTS + 1, || None);
+        }
+        let UplinkRecord { best, share, bins } = *record;
+        part[slot / PARTS] =
+            Some(Box::new(Uplink { best, share, evidence: bins, ..Uplink::new(now, rules) }));
     }
 
     /// The identity takes no part in a swarm any more.
@@ -307,5 +343,34 @@ mod tests {
             };
             uplinks.judge(u32::MAX, &sample, Preset::Default.ration(), &rules);
         }
+    }
+
+    #[test]
+    fn what_was_learned_of_an_uplink_is_known_after_a_restart() {
+        let sample = |now: u32, rate: u64| Sample {
+            place: place(1),
+            sent: Some((Time(now - 1800), rate * 1800)),
+            now: Time(now),
+            wanted: [1.0, 1.0, 0.0],
+        };
+        let (before, after, rules) = (Uplinks::default(), Uplinks::default(), Rules::default());
+        assert_eq!(before.record(7), UplinkRecord::default());
+        for half_hour in 2..10 {
+            before.judge(7, &sample(half_hour * 1800, MIB), Preset::Default.ration(), &rules);
+        }
+        let record = before.record(7);
+        assert!(record.bins >= EVIDENCE, "{record:?}");
+        after.restore(7, &record, Time(0), &rules);
+        assert_eq!(after.record(7), record);
+        // Of somebody new the first hours say nothing.
+        let new = Uplinks::default();
+        let judge =
+            |uplinks: &Uplinks, now| uplinks.judge(7, &sample(now, MIB), Preset::Default.ration(), &rules);
+        for half_hour in 2..6 {
+            let now = half_hour * 1800;
+            assert_eq!([judge(&after, now), judge(&new, now)], [2, 0], "{half_hour}");
+        }
+        after.restore(8, &UplinkRecord { best: f32::NAN, share: 1.0, bins: 9 }, Time(0), &rules);
+        assert_eq!(after.record(8), UplinkRecord::default());
     }
 }

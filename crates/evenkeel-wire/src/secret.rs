@@ -29,6 +29,11 @@ pub fn route(path: &[u8]) -> Option<(Question, Option<&[u8]>)> {
     }
 }
 
+/// Reads the secret of `/standing/SECRET`.
+pub fn of_standing(path: &[u8]) -> Option<&[u8]> {
+    path.strip_prefix(b"/standing/").filter(|secret| is_possible(secret))
+}
+
 /// Reads `passkey=SECRET` in a query; the first one, should there be several.
 pub fn of_query(query: &[u8]) -> Option<&[u8]> {
     let named = query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"passkey="));
@@ -95,6 +100,16 @@ mod tests {
         }
         for url in ["", "/", "/announce", "/announce?passkey=", "/a/b/c", "abc"] {
             assert_eq!(of_url(url.as_bytes()), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn whose_standing_is_meant_stands_at_the_end() {
+        assert_eq!(of_standing(b"/standing/s3cret"), Some(&b"s3cret"[..]));
+        for strange in
+            [&b"/standing"[..], b"/standing/", b"/standing/a/b", b"/standing/a%20", b"/x/standing/a"]
+        {
+            assert_eq!(of_standing(strange), None, "{}", strange.escape_ascii());
         }
     }
 }

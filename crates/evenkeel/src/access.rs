@@ -8,10 +8,11 @@ use evenkeel_core::Keyed;
 use evenkeel_core::account::Account;
 use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 
+use crate::analyst::Earned;
 use crate::books::Books;
 use crate::classes::Known;
 use crate::control::{Control, Holder, Item, Key, Member, Sizes};
-use crate::store::{List, TorrentState, UserState};
+use crate::store::{List, TorrentState, UserId, UserState, Whose};
 
 mod guesses;
 
@@ -86,6 +87,8 @@ pub(crate) struct Access {
     axes: Axes,
     control: Arc<Control>,
     books: Arc<Books>,
+    /// What users and announce keys have earned, if they earn anything.
+    earned: Option<Arc<Earned>>,
     guesses: Guesses,
 }
 
@@ -118,12 +121,23 @@ impl Admitted {
         let of_member = self.member.map(|member| Known { slot: member.slot, pinned: member.pinned });
         of_member.or(of_key).unwrap_or_default()
     }
+
+    /// Whose standing it adds to.
+    pub(crate) fn whose(&self) -> Option<Whose> {
+        let of_member = self.member.map(|member| Whose::User(UserId(member.id.into())));
+        of_member.or_else(|| Some(Whose::Key(self.key?.id.into())))
+    }
 }
 
 impl Access {
     /// By what is in `control`.
     pub(crate) fn new(axes: Axes, control: Arc<Control>, books: Arc<Books>, keyed: Keyed) -> Self {
-        Self { axes, control, books, guesses: Guesses::new(keyed) }
+        Self { axes, control, books, earned: None, guesses: Guesses::new(keyed) }
+    }
+
+    /// The same, and nobody is answered before it is known what was earned.
+    pub(crate) fn earning(self, earned: Arc<Earned>) -> Self {
+        Self { earned: Some(earned), ..self }
     }
 
     /// The books that announces go to.
@@ -148,7 +162,8 @@ impl Access {
 
     /// Whether enough is loaded to answer.
     pub(crate) fn is_ready(&self) -> bool {
-        self.control.is_loaded() && (!self.asks_for_secrets() || self.books.are_open())
+        let is_known = self.earned.as_ref().is_none_or(|earned| earned.is_restored());
+        self.control.is_loaded() && (!self.asks_for_secrets() || self.books.are_open()) && is_known
     }
 
     /// Decides about an announce, at `now_secs` since 1970.
@@ -179,6 +194,11 @@ impl Access {
             Identity::Required => Err(Failure::UdpScrape),
             Identity::None | Identity::Optional => Ok(()),
         }
+    }
+
+    /// Whose standing somebody may look at: its own.
+    pub(crate) fn admit_look(&self, asker: &Asker<'_>, now_secs: i64) -> Result<Known, Failure> {
+        self.identify(asker, now_secs).map(|admitted| admitted.known())
     }
 
     fn identify(&self, asker: &Asker<'_>, now_secs: i64) -> Result<Admitted, Failure> {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use evenkeel_core::{Identity, Keyed, PeerKey, Policy, Rules, Tier, Uplinks};
 use ipnet::IpNet;
 
+use crate::analyst::Earned;
+
 /// A network whose callers have a tier, and perhaps a policy, that the operator has given them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Class {
@@ -70,15 +72,27 @@ impl Classes {
     }
 
     /// Who announces as `key`, and is `known`: it has one uplink, however many addresses and clients. What tells addresses
-    /// apart is hashed with `keyed`.
-    pub(crate) fn identity(&self, key: &PeerKey, known: &Known, keyed: &Keyed) -> Identity {
-        if !self.matter {
+    /// apart is hashed with `keyed`. What the operator says of its tier goes before what it has `earned`.
+    pub(crate) fn identity(
+        &self,
+        key: &PeerKey,
+        known: &Known,
+        (keyed, earned): (&Keyed, Option<&Earned>),
+    ) -> Identity {
+        if !self.matter && earned.is_none() {
             return Identity::default();
         }
         let slot = known.slot.map_or_else(|| Uplinks::slot(keyed, key), Uplinks::known_slot);
+        if !self.matter {
+            return Identity { slot: Some(slot), ..Identity::default() };
+        }
         let ip = key.source().ip();
         let class = self.classes.iter().find(|class| class.network.contains(&ip));
-        let tier = known.pinned.or_else(|| Some(class?.tier)).unwrap_or_default();
+        let earned_tier = || match known.slot {
+            Some(number) => Some(earned?.tier_of_known(number)),
+            None => earned?.tier_of_network(keyed, key),
+        };
+        let tier = known.pinned.or_else(|| Some(class?.tier)).or_else(earned_tier).unwrap_or_default();
         let policy = class.and_then(|class| class.policy);
         Identity { tier, policy, slot: Some(slot), ..Identity::default() }
     }
@@ -117,7 +131,7 @@ mod tests {
         let classes = Classes::new(classes.to_vec(), &rules);
         let identity = |ip: &str| {
             let endpoint = Endpoint::new(ip.parse().unwrap(), 1);
-            classes.identity(&endpoint.into(), &Known::default(), &keyed)
+            classes.identity(&endpoint.into(), &Known::default(), (&keyed, None))
         };
         let told = |ip| (identity(ip).tier.number(), identity(ip).policy);
         assert_eq!(told("10.9.9.9"), (1, None));
@@ -127,7 +141,11 @@ mod tests {
         assert!(identity("11.0.0.1").slot.is_some());
         let nobody = Classes::new(Vec::new(), &Rules::default());
         assert_eq!(
-            nobody.identity(&Endpoint::new("10.1.1.1".parse().unwrap(), 1).into(), &Known::default(), &keyed),
+            nobody.identity(
+                &Endpoint::new("10.1.1.1".parse().unwrap(), 1).into(),
+                &Known::default(),
+                (&keyed, None)
+            ),
             Identity::default()
         );
     }
@@ -139,7 +157,7 @@ mod tests {
         let keyed = Keyed::new([1, 2]);
         let identity = |ip: &str, known| {
             let endpoint = Endpoint::new(ip.parse().unwrap(), 1);
-            classes.identity(&endpoint.into(), &known, &keyed)
+            classes.identity(&endpoint.into(), &known, (&keyed, None))
         };
         let ann = Known { slot: Some(7), pinned: Tier::new(3) };
         let (here, there) = (identity("10.0.0.1", ann), identity("2001:db8::1", ann));

@@ -14,20 +14,22 @@ pub use crate::classes::{Class, NoClass};
 use crate::node::Orders;
 
 mod etracker;
+mod forms;
 mod kind;
 mod load;
 mod problem;
 mod read;
+mod standing;
 mod table;
 mod text;
 mod url;
 
+pub(crate) use forms::LEVELS;
 pub use load::Reload;
 pub use problem::{Error, Origin, Problem};
-pub(crate) use table::LEVELS;
 pub use table::{
     Access, Acme, Admin, Announce, Compatibility, Config, Database, Equilibrium, Limits, Log, Proxy, Server,
-    State, Tls, WebTorrent,
+    Standing, State, Tls, WebTorrent,
 };
 pub use text::{example, show};
 pub use url::PublicUrl;
@@ -52,7 +54,13 @@ impl Config {
     /// What announces are answered by.
     pub(crate) fn orders(&self) -> Orders {
         let rules = self.rules();
-        Orders { classes: Classes::new(self.equilibrium.networks.clone(), &rules), rules }
+        let classes = Classes::new(self.equilibrium.networks.clone(), &rules);
+        Orders {
+            classes,
+            rules,
+            standing: self.standing_rules(),
+            keep_standing_secs: self.standing.keep_secs,
+        }
     }
 
     /// Whether there is a port for TLS.
@@ -95,7 +103,7 @@ impl Config {
             swarms_max: limits.swarms_max,
             peers_max: limits.peers_max,
             keep_peer_ids: announce.keep_peer_ids,
-            keep_reports: announce.keep_reports || needs_reports,
+            keep_reports: announce.keep_reports || needs_reports || self.earning().is_some(),
             policy: equilibrium.policy,
             policies,
             ration_step_secs: equilibrium.ration_step_secs,

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use evenkeel_core::Tier;
 
-use crate::store::{self, Class, Hash32, Kind, List, Mark, Reader, Row, Store, TorrentState, UserState};
+use crate::store::{
+    self, Class, Hash32, Kind, List, Mark, Reader, Row, Store, TorrentState, UserId, UserState, Whose,
+};
 
 mod follower;
 mod parts;
@@ -183,6 +185,14 @@ impl Control {
         }
         let id = self.key_hashes.get(&start_of(hash))?;
         self.keys.get(&id).filter(|key| key.hash == hash).map(Holder::Key)
+    }
+
+    /// The number of somebody in the books among all that are known.
+    pub(crate) fn number_of(&self, whose: &Whose) -> Option<u32> {
+        match whose {
+            Whose::User(UserId(id)) => self.members.get(&number(*id))?.slot,
+            Whose::Key(id) => self.keys.get(&number(*id))?.slot,
+        }
     }
 
     /// The slot of somebody: the one that it had, or a new one.

@@ -74,6 +74,8 @@ pub(crate) struct Counters {
     pub uploaded_bytes: AtomicU64,
     /// What they say to have got.
     pub downloaded_bytes: AtomicU64,
+    /// Announces whose sender earns nothing by them: nobody took up in time what they said.
+    pub observations_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -101,6 +103,7 @@ impl Counters {
             relays_lost: AtomicU64::new(0),
             uploaded_bytes: AtomicU64::new(0),
             downloaded_bytes: AtomicU64::new(0),
+            observations_dropped: AtomicU64::new(0),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod access;
 pub mod acme;
 mod activation;
 mod admin;
+mod analyst;
 pub mod args;
 mod ask;
 mod backup;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use evenkeel_core::rules::standing::StandingRules;
 use evenkeel_core::{Reason, Uplinks};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -14,6 +15,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::analyst::Held;
 use crate::books::Books;
 use crate::control::Sizes;
 use crate::counters::{Counters, Dialect, LATENCY_BUCKETS, bucket_nanos};
@@ -58,6 +60,10 @@ impl Collector for Sources {
             minted(&mut encoder, mint.figures())?;
         }
         self.limits(&mut encoder)?;
+        if let Some(earned) = self.node.earned() {
+            let dropped = counters.iter().map(|of| of.observations_dropped.load(Ordering::Relaxed)).sum();
+            standing(&mut encoder, &earned.held(), dropped, &self.node.orders().standing)?;
+        }
         if let Some(access) = self.node.access() {
             known(&mut encoder, &access.sizes())?;
             kept(&mut encoder, access.books())?;
@@ -166,6 +172,36 @@ fn kept(encoder: &mut DescriptorEncoder<'_>, books: &Books) -> Result<(), std::f
             ("flush_failures", "Times that it did not take one", journal.failures),
         ],
     )
+}
+
+/// What identities earn: only there when any does.
+fn standing(
+    encoder: &mut DescriptorEncoder<'_>,
+    held: &Held,
+    dropped: u64,
+    rules: &StandingRules,
+) -> Result<(), std::fmt::Error> {
+    let help = "Identities that have earned something, by tier";
+    let mut family = encoder.encode_descriptor("identities", help, None, MetricType::Gauge)?;
+    for (tier, count) in ["0", "1", "2", "3"].into_iter().zip(held.by_tier) {
+        ConstGauge::new(i64::from(count)).encode(family.encode_family(&[("tier", tier)])?)?;
+    }
+    let Held { watched, unkept, slots, .. } = held;
+    gauges(
+        encoder,
+        &[
+            ("identities_limit", "Identities that can earn something", (*slots).into()),
+            ("watched_torrents", "Torrents of identities that are watched", watched.watches as u64),
+            ("watched_torrents_limit", "standing.watched_max", rules.watched_max.into()),
+            ("watched_swarms", "Swarms that are watched", watched.swarms as u64),
+            ("watched_swarms_limit", "standing.watched_swarms_max", rules.watched_swarms_max.into()),
+            ("watched_snatches", "Snatches that are not kept yet", watched.snatches as u64),
+            ("watched_snatches_limit", "standing.snatches_max", rules.snatches_max.into()),
+            ("standing_bytes", "Memory that all of it takes", watched.bytes as u64),
+            ("standings_unkept", "Standings that the database has not taken yet", (*unkept).into()),
+        ],
+    )?;
+    totals(encoder, &[("observations_dropped", "Announces that nobody earned anything by", dropped)])
 }
 
 /// Announce keys for whoever asks: only there when anybody may.

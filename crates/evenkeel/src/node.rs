@@ -10,20 +10,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use evenkeel_core::account::{self, Account};
+use evenkeel_core::analyst::Observation;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
 use evenkeel_core::relay::OfferKey;
+use evenkeel_core::rules::standing::StandingRules;
 use evenkeel_core::{
     AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, KeyedCaller, Keys, Moved, Outcome, PeerKey,
-    Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, Uplinks,
+    Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, UplinkRecord, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
 use crate::access::{Access, Asker};
+use crate::analyst::{Earned, Noted, Ring};
 use crate::books::Books;
 use crate::classes::{Classes, Known};
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
 use crate::journal::Trouble;
+use crate::store::Whose;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,8 @@ pub(crate) struct Node {
     orders: ArcSwap<Orders>,
     /// Who may announce what; `None` when everybody may everything.
     access: Option<Access>,
+    /// What identities earn, if they earn anything.
+    earned: Option<Arc<Earned>>,
     /// Software of the peers.
     pub clients: ClientTable,
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -78,13 +84,17 @@ struct Party<'a> {
     key: PeerKey,
     place: Place,
     known: Known,
+    /// Whose standing it adds to, if that outlives the program.
+    whose: Option<Whose>,
+    /// How large the catalogue says the torrent is; 0 if it does not.
+    size_bytes: u64,
     booked: Option<Booked<'a>>,
 }
 
 impl Party<'_> {
     /// Somebody.
     fn of(key: PeerKey, place: Place) -> Self {
-        Self { key, place, known: Known::default(), booked: None }
+        Self { key, place, known: Known::default(), whose: None, size_bytes: 0, booked: None }
     }
 }
 
@@ -100,6 +110,8 @@ struct Booked<'a> {
 pub(crate) struct Worker {
     rng: fastrand::Rng,
     scratch: Box<Scratch>,
+    /// Where it tells what announces say, if anybody earns anything.
+    ring: Option<Ring>,
     /// What became of its requests.
     pub counters: Arc<Counters>,
 }
@@ -111,6 +123,10 @@ pub(crate) struct Orders {
     pub rules: Rules,
     /// Who callers are.
     pub classes: Classes,
+    /// How it is added up what they earn.
+    pub standing: StandingRules,
+    /// Seconds after which that is written to the database again.
+    pub keep_standing_secs: u32,
 }
 
 /// Secrets that the state directory keeps or the system gives.
@@ -145,6 +161,7 @@ impl Node {
             connection_ids: ConnectionIds::new(&secrets.connection_ids),
             orders: ArcSwap::from_pointee(orders),
             access: None,
+            earned: None,
             clients: ClientTable::default(),
             counters: Mutex::default(),
             started: Instant::now(),
@@ -161,11 +178,32 @@ impl Node {
         Self { access: Some(access), ..self }
     }
 
+    /// The same tracker, whose callers earn something.
+    pub(crate) fn earning(self, earned: Arc<Earned>) -> Self {
+        Self { earned: Some(earned), ..self }
+    }
+
+    /// What identities earn, if they earn anything.
+    pub(crate) fn earned(&self) -> Option<&Earned> {
+        self.earned.as_deref()
+    }
+
+    /// What was learned of an uplink.
+    pub(crate) fn uplink_record(&self, slot: u32) -> UplinkRecord {
+        self.uplinks.record(slot)
+    }
+
+    /// Takes up what was learned of an uplink before the start.
+    pub(crate) fn restore_uplink(&self, slot: u32, record: UplinkRecord, (now, rules): (Time, &Rules)) {
+        self.uplinks.restore(slot, &record, now, rules);
+    }
+
     /// What a new thread that answers `dialect` needs.
     pub(crate) fn worker(&self, dialect: Dialect, seed: u64) -> Worker {
         let counters = Arc::new(Counters::new(dialect));
         lock(&self.counters).push(Arc::clone(&counters));
-        Worker { rng: fastrand::Rng::with_seed(seed), scratch: Box::default(), counters }
+        let ring = self.earned().map(Earned::ring);
+        Worker { rng: fastrand::Rng::with_seed(seed), scratch: Box::default(), ring, counters }
     }
 
     /// What is in force now.
@@ -204,7 +242,9 @@ impl Node {
         })?;
         let account = access.account(&admitted, at_secs);
         let booked = account.map(|account| Booked { books: access.books(), account, at_secs });
-        let party = Party { known: admitted.known(), booked, ..Party::of(key, place) };
+        let (known, whose) = (admitted.known(), admitted.whose());
+        let size_bytes = admitted.item.map_or(0, |item| item.size_bytes);
+        let party = Party { known, whose, size_bytes, booked, ..Party::of(key, place) };
         let mut reply = self.record(worker, &party, ask, out)?;
         if admitted.is_outdated {
             reply.warning = reply.warning.or(Some(Warning::OutdatedPasskey));
@@ -253,6 +293,13 @@ impl Node {
         access.admit_udp_scrape().inspect_err(|failure| worker.counters.count(Reason::Failed(*failure)))
     }
 
+    /// Whose standing somebody may look at; `None` where nobody has one who shows a secret.
+    pub(crate) fn admit_look(&self, asker: &Asker<'_>) -> Option<Result<Known, Failure>> {
+        let access = self.access.as_ref().filter(|access| access.asks_for_secrets())?;
+        self.earned()?;
+        Some(access.admit_look(asker, self.wall_secs()))
+    }
+
     /// Has the core answer.
     ///
     /// How long it held the shard is noted for new peers and those that leave. Others make nothing grow, and to read the
@@ -265,16 +312,17 @@ impl Node {
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let Party { key, place, ref known, booked } = *party;
+        let Party { key, place, ref known, booked, .. } = *party;
         let turn = booked.as_ref().map(|booked| booked.books.turn(booked.account.torrent));
         let client = self.clients.intern(&ask.peer_id);
         let orders = self.orders.load();
-        let Orders { rules, classes } = &**orders;
-        let identity = classes.identity(&key, known, &self.keys.lottery);
+        let Orders { rules, classes, .. } = &**orders;
+        let identity = classes.identity(&key, known, (&self.keys.lottery, self.earned()));
         let caller = Caller { key, client, place, identity };
         let slot = &self.slots[caller.place.shard()];
         let mut shard = lock(&slot.shard);
         let (began, recorded) = (Instant::now(), shard.recorded());
+        let mut observed = None;
         let mut cx = Cx {
             now: self.time_at(began),
             rng: &mut worker.rng,
@@ -283,7 +331,7 @@ impl Node {
             uplinks: &self.uplinks,
             store_is_full: self.is_full.load(Ordering::Relaxed),
             scratch: &mut worker.scratch,
-            observed: None,
+            observed: worker.ring.is_some().then_some(&mut observed),
         };
         let announced = self.catch(|| match booked {
             None => (shard.announce(&mut cx, &caller, ask, out), None),
@@ -304,11 +352,24 @@ impl Node {
             self.note_hold(began);
         }
         worker.counters.count(outcome.reason);
+        if let Some(observation) = observed {
+            self.tell(worker, observation, party);
+        }
         if outcome.moved != Moved::default() {
             add(&worker.counters.uploaded_bytes, outcome.moved.uploaded);
             add(&worker.counters.downloaded_bytes, outcome.moved.downloaded);
         }
         outcome.answer
+    }
+
+    /// Tells what an announce said to whoever adds up what identities earn.
+    fn tell(&self, worker: &mut Worker, observation: Observation, party: &Party<'_>) {
+        let noted = Noted::new(observation, party.whose, party.size_bytes);
+        if let (Some(earned), Some(ring)) = (self.earned(), &mut worker.ring)
+            && !earned.tell(ring, noted)
+        {
+            add(&worker.counters.observations_dropped, 1);
+        }
     }
 
     /// Counts of every swarm with peers, if there are at most `max` of them.

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Access;
 use crate::acme::Renewer;
 use crate::admin::{self, Face};
+use crate::analyst::{self, Earned};
 use crate::banner::Banner;
 use crate::config::{Config, Reload};
 use crate::counters::Dialect;
@@ -110,13 +111,21 @@ impl Tracker {
             lottery: words(start.state.secret("lottery.key")?),
             hashes: [[a, b], [c, d], [e, f], [g, h]],
         };
+        let earned = config.earning().map(|earning| Arc::new(Earned::new(earning)));
         let mut node = Node::new(config.orders(), &secrets);
+        if let Some(earned) = &earned {
+            node = node.earning(Arc::clone(earned));
+        }
         let (mut database, mut token) = (None, None);
         if !config.axes().are_open() {
             let (opened, drawn) = Database::new(config, &start.state)?;
             token = drawn;
             let (control, books) = (Arc::clone(&opened.control), Arc::clone(&opened.books));
-            node = node.guarded(Access::new(config.axes(), control, books, Keyed::new([i, j])));
+            let mut access = Access::new(config.axes(), control, books, Keyed::new([i, j]));
+            if let Some(earned) = earned {
+                access = access.earning(earned);
+            }
+            node = node.guarded(access);
             database = Some(Arc::new(opened));
         }
         let node = Arc::new(node);
@@ -173,6 +182,12 @@ impl Tracker {
             let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
             let run = move || database.run(&node, &stop);
             threads.push(spawn("database".to_owned(), &end, run)?);
+        }
+        if self.node.earned().is_some() {
+            let (node, database, stop) =
+                (Arc::clone(&self.node), self.database.clone(), Arc::clone(&self.stop));
+            let run = move || analyst::run(&node, database.as_deref(), &stop);
+            threads.push(spawn("analyst".to_owned(), &end, run)?);
         }
         for (number, sockets) in sockets::by_worker(sockets.udp, sockets.workers) {
             let worker = self.worker(Dialect::Udp)?;

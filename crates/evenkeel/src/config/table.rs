@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use evenkeel_core::{Policy, rules};
+use evenkeel_core::rules::standing as rank;
+use evenkeel_core::{Policy, Uplinks, rules};
 use evenkeel_wire::InfoHash;
 use evenkeel_wire::forwarding::Header;
 use ipnet::IpNet;
 use tracing::Level;
 
+use super::forms::{
+    CHALLENGES, CLASSES, CONTACTS, DOMAINS, FORMATS, HEADERS, IDENTITIES, LEVELS, NETWORKS, PRESETS,
+    REDIRECTS, TORRENTS, WHICH_TORRENTS,
+};
 use super::kind::{
-    Addresses, Choice, DatabaseUrl, FilePath, HttpsUrl, Kind, Number, Password, Socket, Switch, Texts, Url,
-    bounded, number,
+    Addresses, Choice, DatabaseUrl, FilePath, HttpsUrl, Kind, Number, Password, Socket, Switch, Url, bounded,
+    number,
 };
 use super::problem::Origin;
 use super::read::Reader;
@@ -146,106 +151,9 @@ macro_rules! settings {
 
 const ANY: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6971);
+/// Numbers for more there are none.
+const IDENTITIES_MAX: u32 = Uplinks::KNOWN_MAX;
 const UDP_RECEIVE_BUFFER_BYTES: Number = number(4 * 1024 * 1024, 0, 1024 * 1024 * 1024);
-
-/// Words for the levels of the log, from few lines to many.
-pub(crate) const LEVELS: &[(&str, Level)] = &[
-    ("error", Level::ERROR),
-    ("warn", Level::WARN),
-    ("info", Level::INFO),
-    ("debug", Level::DEBUG),
-    ("trace", Level::TRACE),
-];
-const CLASSES: Texts<Class> = Texts {
-    read: |text| text.parse().ok(),
-    write: Class::to_string,
-    form: "a network and a tier from 0 to 3, and perhaps a policy: \"192.0.2.0/24 3\"",
-    max: 256,
-};
-const TORRENTS: Texts<(InfoHash, Policy)> = Texts {
-    read: |text| {
-        let (info_hash, policy) = text.split_once(' ')?;
-        Some((info_hash.parse().ok()?, policy.parse().ok()?))
-    },
-    write: |(info_hash, policy)| format!("{info_hash} {policy}"),
-    form: "an info hash of 40 hex digits and a policy, with a space between",
-    max: 10_000,
-};
-const NETWORKS: Texts<IpNet> = Texts {
-    read: |text| match text.parse::<IpNet>() {
-        // Bits behind the prefix are a slip of the pen: is it the host that is meant, or the network?
-        Ok(network) => (network.trunc() == network).then_some(network),
-        Err(_) => text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical())),
-    },
-    write: IpNet::to_string,
-    form: "a network or one address: \"192.0.2.0/24\", \"2001:db8::/32\", \"127.0.0.1\"",
-    max: 256,
-};
-const REDIRECTS: Texts<Redirect> = Texts {
-    read: |text| text.parse().ok(),
-    write: Redirect::to_string,
-    form: "a path, a status and a URL: \"/announce 307 https://new.example.org/announce\"",
-    max: 64,
-};
-const DOMAINS: Texts<String> = Texts {
-    read: |text| is_name(text).then(|| text.to_ascii_lowercase()),
-    write: String::clone,
-    form: "a host name of two or more parts: \"tracker.example.org\"",
-    max: 100,
-};
-const CONTACTS: Texts<String> = Texts {
-    read: |text| {
-        let (mailbox, host) = text.rsplit_once('@')?;
-        let is_mailbox =
-            !mailbox.is_empty() && mailbox.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
-        (is_mailbox && is_name(host)).then(|| text.to_owned())
-    },
-    write: String::clone,
-    form: "an e-mail address",
-    max: 10,
-};
-const CHALLENGES: &[(&str, Challenge)] =
-    &[("http-01", Challenge::Http01), ("tls-alpn-01", Challenge::TlsAlpn01)];
-const HEADERS: &[(&str, Option<Header>)] = &[
-    ("x-forwarded-for", Some(Header::XForwardedFor)),
-    ("forwarded", Some(Header::Forwarded)),
-    ("x-real-ip", Some(Header::XRealIp)),
-    ("cf-connecting-ip", Some(Header::CfConnectingIp)),
-    ("none", None),
-];
-const PRESETS: &[(&str, Preset)] = &[
-    ("open", Preset::Open),
-    ("listed", Preset::Listed),
-    ("semi-private", Preset::SemiPrivate),
-    ("private", Preset::Private),
-];
-const WHICH_TORRENTS: &[(&str, Option<access::Torrents>)] = &[
-    ("", None),
-    ("any", Some(access::Torrents::Any)),
-    ("listed", Some(access::Torrents::Listed)),
-    ("all-but-denied", Some(access::Torrents::AllButDenied)),
-];
-const IDENTITIES: &[(&str, Option<access::Identity>)] = &[
-    ("", None),
-    ("none", Some(access::Identity::None)),
-    ("optional", Some(access::Identity::Optional)),
-    ("required", Some(access::Identity::Required)),
-];
-const FORMATS: &[(&str, Format)] = &[("human", Format::Human), ("json", Format::Json)];
-
-/// Whether a text is a host name of more than one part, and no address.
-fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(is_inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let last = text.rsplit('.').next().unwrap_or_default();
-    let is_address = last.bytes().all(|byte| byte.is_ascii_digit());
-    text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) && !is_address
-}
 
 settings! {
     /// Where peers reach the tracker.
@@ -371,6 +279,99 @@ settings! {
         ration_step_secs: u32 = bounded(rules::RATION_STEP_SECS), at Reload;
         /// Seconds after which a leecher from which seeders were held back announces again.
         ration_interval_secs: u32 = bounded(rules::RATION_INTERVAL_SECS), at Reload;
+    }
+    /// What users and announce keys earn by what they give: tiers, for the policies above.
+    standing: Standing {
+        /// Whether it is added up what whoever shows a passkey or an announce key earns. Reports are kept for it, as by
+        /// announce.keep_reports. It means nothing while nobody is asked who they are (access.identity).
+        enabled: bool = Switch(true), at Start;
+        /// Whether networks earn something, too (IPv4 address, IPv6 /56), of whoever shows nothing: tier 2 at most, and only
+        /// until the next start.
+        of_networks: bool = Switch(false), at Start;
+        /// Users and announce keys that earn something: the first so many of the database, and those that come later.
+        identities_max: u32 = number(1_000_000, 1, IDENTITIES_MAX), at Start;
+        /// Seconds from one time to the next that what was earned is written to the database. A crash costs no more than that,
+        /// and what was not settled yet.
+        keep_secs: u32 = number(60, 1, 3600), at Reload;
+        /// Seconds after which seeding counts half.
+        seeding_half_life_secs: u32 = bounded(rank::SEEDING_HALF_LIFE_SECS), at Reload;
+        /// Seconds after which bytes and snatches count half.
+        trading_half_life_secs: u32 = bounded(rank::TRADING_HALF_LIFE_SECS), at Reload;
+        /// Seconds that a snatch has to be seeded to be kept in full.
+        kept_after_secs: u32 = bounded(rank::KEPT_AFTER_SECS), at Reload;
+        /// Seconds from one evaluation of an identity to its next.
+        evaluation_secs: u32 = bounded(rank::EVALUATION_SECS), at Reload;
+        /// Seconds within which an identity must have announced to be compared with.
+        active_secs: u32 = bounded(rank::ACTIVE_SECS), at Reload;
+        /// Seconds of a bin, in which what a swarm's members say they sent is held against what others say they got.
+        bin_secs: u32 = bounded(rank::BIN_SECS), at Start;
+        /// Weight of recent seeding: size times time times scarcity.
+        seeding_weight: u32 = bounded(rank::SEEDING_WEIGHT), at Reload;
+        /// Weight of the average size that is seeded.
+        average_weight: u32 = bounded(rank::AVERAGE_WEIGHT), at Reload;
+        /// Weight of the time in which anything is seeded.
+        time_weight: u32 = bounded(rank::TIME_WEIGHT), at Reload;
+        /// Weight of the ratio of credited and received bytes.
+        ratio_weight: u32 = bounded(rank::RATIO_WEIGHT), at Reload;
+        /// Weight of the share of snatches that was kept.
+        kept_weight: u32 = bounded(rank::KEPT_WEIGHT), at Reload;
+        /// GiB times hours that are half of a full mark for seeding. The community's median counts in its place, within a
+        /// quarter and four times of it, and so with the next two.
+        seeding_half_gib_hours: u32 = bounded(rank::SEEDING_HALF_GIB_HOURS), at Reload;
+        /// Average MiB seeded that are half of a full mark.
+        average_half_mib: u32 = bounded(rank::AVERAGE_HALF_MIB), at Reload;
+        /// Seconds of seeding that are half of a full mark.
+        time_half_secs: u32 = bounded(rank::TIME_HALF_SECS), at Reload;
+        /// Percent of the highest score that are enough for tier 1, however good the others are.
+        tier_1_score: u32 = bounded(rank::TIER_1_SCORE), at Reload;
+        /// The same of tier 2.
+        tier_2_score: u32 = bounded(rank::TIER_2_SCORE), at Reload;
+        /// The same of tier 3.
+        tier_3_score: u32 = bounded(rank::TIER_3_SCORE), at Reload;
+        /// Percent of the active identities above which somebody is of tier 1, if that takes less.
+        tier_1_quantile: u32 = bounded(rank::TIER_1_QUANTILE), at Reload;
+        /// The same of tier 2.
+        tier_2_quantile: u32 = bounded(rank::TIER_2_QUANTILE), at Reload;
+        /// The same of tier 3.
+        tier_3_quantile: u32 = bounded(rank::TIER_3_QUANTILE), at Reload;
+        /// Percent of the highest score that each tier takes at least more than the one below.
+        tier_step: u32 = bounded(rank::TIER_STEP), at Reload;
+        /// Percent of the highest score that somebody has to be beyond a threshold.
+        hysteresis: u32 = bounded(rank::HYSTERESIS), at Reload;
+        /// MiB of credited upload that prove that somebody who says it seeds does.
+        proof_mib: u32 = bounded(rank::PROOF_MIB), at Reload;
+        /// Percent of an equal share of what its swarms took that prove the same, if that is more.
+        proof_share: u32 = bounded(rank::PROOF_SHARE), at Reload;
+        /// Seconds for which a proof holds where nobody wants anything.
+        proof_secs: u32 = bounded(rank::PROOF_SECS), at Reload;
+        /// Seconds of seeding where others are served, without credit, after which a proof is doubted.
+        barren_secs: u32 = bounded(rank::BARREN_SECS), at Reload;
+        /// Seconds after that until it is worth nothing.
+        doubt_secs: u32 = bounded(rank::DOUBT_SECS), at Reload;
+        /// MiB that a swarm must take in a bin for its seeders to have been wanted.
+        demand_mib: u32 = bounded(rank::DEMAND_MIB), at Reload;
+        /// Percent of what was taken and not claimed yet that stand for the bin after.
+        bank_percent: u32 = bounded(rank::BANK_PERCENT), at Reload;
+        /// Percent of what was claimed and not credited yet that are claimed again in the bin after.
+        pending_percent: u32 = bounded(rank::PENDING_PERCENT), at Reload;
+        /// Percent more than was taken that may have been sent: what the protocol takes, and what is sent twice.
+        tolerance_percent: u32 = bounded(rank::TOLERANCE_PERCENT), at Reload;
+        /// MiB more than was taken that may have been sent in a bin; never more than a quarter of what was taken.
+        slack_mib: u32 = bounded(rank::SLACK_MIB), at Reload;
+        /// Percent of an identity's claims that must have been credited for anything of its score to count.
+        trust_from: u32 = bounded(rank::TRUST_FROM), at Reload;
+        /// Percent from which all of it counts.
+        trust_full: u32 = bounded(rank::TRUST_FULL), at Reload;
+        /// Identities that must name one size of a torrent before it is believed.
+        size_quorum: u32 = bounded(rank::SIZE_QUORUM), at Reload;
+        /// MiB that stand for the size of a torrent as long as it is not known.
+        size_unknown_mib: u32 = bounded(rank::SIZE_UNKNOWN_MIB), at Reload;
+        /// Torrents of identities that are watched at once.
+        watched_max: u32 = bounded(rank::WATCHED_MAX), at Start;
+        /// Swarms that are watched at once.
+        watched_swarms_max: u32 = bounded(rank::WATCHED_SWARMS_MAX), at Start;
+        /// Snatches that are remembered until they are kept.
+        snatches_max: u32 = bounded(rank::SNATCHES_MAX), at Start;
     }
     /// What strangers can make grow, and how far.
     limits: Limits {

@@ -9,6 +9,7 @@ mod connections;
 mod idle;
 mod pages;
 mod proxies;
+mod standing;
 
 use std::cell::RefCell;
 use std::io;

@@ -180,6 +180,7 @@ fn no_secret_is_in_anything_that_the_program_writes() {
 
     for secret in [&passkey, &key, &new, &WRONG.to_owned()] {
         canary.announce_everywhere(secret);
+        canary.get(&format!("/standing/{secret}"));
     }
     canary.use_the_api_badly();
     canary.run_commands();

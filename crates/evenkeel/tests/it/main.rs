@@ -28,6 +28,7 @@
 //! * `outage`: announces and books while the database is gone;
 //! * `readme`: what the README tells a newcomer to type;
 //! * `snapshots`: texts that users rely on: help, example configuration, metric names;
+//! * `standing`: what users earn;
 //! * `tidy`: house rules that no lint can check.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -67,6 +68,7 @@ mod readme;
 mod rig;
 mod scrape;
 mod snapshots;
+mod standing;
 mod tidy;
 mod tls;
 mod tokens;

@@ -307,7 +307,7 @@ impl Rig {
 }
 
 /// As if somebody had pulled the plug, and then started it again.
-fn kill(rig: Rig, config: &str) -> Rig {
+pub(crate) fn kill(rig: Rig, config: &str) -> Rig {
     rig.program.signal("KILL");
     let (_, folder) = rig.program.wait();
     let rig = Rig { program: start_in(folder, config), database: rig.database };

@@ -82,6 +82,15 @@ pub(super) fn answer(
                 let (began, keep_alive) = (Instant::now(), request.keep_alive);
                 return Some(Later { began, keep_alive, framing, wanted });
             }
+            Found::Refused(failure) => {
+                local.worker.counters.count(Reason::Failed(failure));
+                local.body.extend_from_slice(format!("{failure}\n").as_bytes());
+                status = match failure {
+                    Failure::NotReady => "503 Service Unavailable",
+                    Failure::Guesses => "429 Too Many Requests",
+                    _ => "404 Not Found",
+                };
+            }
             Found::Nothing => {
                 fail(local, Failure::Path);
                 // A client shows the text only with status 200; a browser or a monitor wants the truth.

@@ -1,16 +1,19 @@
 //! What a person or a monitor reads on the public port: `/`, `/stats`, `/stats.json`,
-//! `/health`, `/robots.txt`.
+//! `/standing/SECRET`, `/health`, `/robots.txt`.
 
 use std::fmt::Write as _;
 
 use std::net::IpAddr;
 
 use evenkeel_core::Scope;
-use evenkeel_wire::Endpoint;
+use evenkeel_wire::{Endpoint, Failure, secret};
 
 use super::Shared;
+use super::standing::Shown;
+use crate::access::Asker;
 use crate::banner::AnnounceUrl;
 use crate::census::{Census, Sums};
+use crate::classes::Known;
 use crate::mint::Refused;
 
 /// A page.
@@ -33,6 +36,13 @@ pub(super) enum Wanted {
         /// For programs.
         as_json: bool,
     },
+    /// What somebody has earned, which a thread adds up.
+    Standing {
+        /// Whose.
+        known: Known,
+        /// For programs.
+        as_json: bool,
+    },
     /// An announce key, which the database must know first.
     Key {
         /// Who asks.
@@ -46,6 +56,8 @@ pub(super) enum Found {
     Page(Page),
     /// A page that somebody has to be waited for.
     Later(Wanted),
+    /// A page that is not shown, and why.
+    Refused(Failure),
     Nothing,
 }
 
@@ -54,8 +66,7 @@ pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: boo
     match path {
         // Announces and statistics are no reading for a search engine.
         b"/robots.txt" => {
-            let text =
-                "User-agent: *\nDisallow: /announce\nDisallow: /scrape\nDisallow: /stats\nDisallow: /key\n";
+            let text = "User-agent: *\nDisallow: /announce\nDisallow: /scrape\nDisallow: /stats\nDisallow: /standing\nDisallow: /key\n";
             Found::Page(page("text/plain", text.to_owned()))
         }
         b"/health" => Found::Page(page("text/plain", "ok\n".to_owned())),
@@ -63,8 +74,18 @@ pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: boo
         b"/stats.json" => Found::Later(Wanted::Statistics { as_json: true }),
         _ if path.starts_with(CHALLENGES) => challenge(shared, &path[CHALLENGES.len()..]),
         b"/stats" => Found::Later(Wanted::Statistics { as_json: wants_json }),
+        _ if let Some(secret) = secret::of_standing(path) => look(shared, source, secret, wants_json),
         b"/key" if shared.mint.is_some() => Found::Later(Wanted::Key { source }),
         _ => Found::Nothing,
+    }
+}
+
+/// The standing of whoever shows a secret.
+fn look(shared: &Shared, source: IpAddr, secret: &[u8], as_json: bool) -> Found {
+    match shared.node.admit_look(&Asker { source, secret: Some(secret) }) {
+        None => Found::Nothing,
+        Some(Ok(known)) => Found::Later(Wanted::Standing { known, as_json }),
+        Some(Err(failure)) => Found::Refused(failure),
     }
 }
 
@@ -82,6 +103,7 @@ fn page(content_type: &'static str, body: String) -> Page {
 pub(super) async fn wait(shared: &Shared, wanted: Wanted) -> Page {
     match wanted {
         Wanted::Statistics { as_json } => statistics(shared, as_json).await,
+        Wanted::Standing { known, as_json } => standing(shared, known, as_json).await,
         Wanted::Key { source } => key(shared, source).await,
     }
 }
@@ -107,6 +129,19 @@ async fn key(shared: &Shared, source: IpAddr) -> Page {
         }
     };
     Page { status, content_type: "text/plain", body: body.into_bytes() }
+}
+
+async fn standing(shared: &Shared, known: Known, as_json: bool) -> Page {
+    let view = match (shared.node.earned(), known.slot) {
+        (Some(earned), Some(number)) => earned.view(number).await,
+        _ => Some(None),
+    };
+    let Some(view) = view else {
+        let body = b"too many ask for their standing; please try again\n".to_vec();
+        return Page { status: "503 Service Unavailable", content_type: "text/plain", body };
+    };
+    let shown = Shown { view, pinned: known.pinned };
+    if as_json { page(JSON, shown.json()) } else { page(HTML, shown.html()) }
 }
 
 async fn statistics(shared: &Shared, as_json: bool) -> Page {

@@ -1,0 +1,161 @@
+//! The thread that adds up: takes what announces tell, publishes tiers, answers questions, has standings kept.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use evenkeel_core::Tier;
+use evenkeel_core::analyst::{Analyst, Change, Observation};
+use evenkeel_core::rules::standing::StandingRules;
+use rtrb::Consumer;
+
+use super::keeper::Keeper;
+use super::{Earned, Noted, Question, WAITING_MAX};
+use crate::database::Database;
+use crate::node::{Node, lock};
+
+/// How long it rests after a look at the rings: not long when much was in one, so that none becomes full.
+const SHORT_REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(100);
+/// From one tick to the next.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Adds up until `stop`, then has everything kept.
+pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -> io::Result<()> {
+    let Some(earned) = node.earned() else { return Ok(()) };
+    let rules = node.orders().standing.clone();
+    let mut thread = Thread {
+        node,
+        earned,
+        analyst: Analyst::new(&rules, earned.standing.slots(), node.now()),
+        rules,
+        rings: Vec::new(),
+        keeper: database.map(|database| Keeper::new(node, earned, database)),
+    };
+    if !thread.restore(stop)? {
+        return Ok(());
+    }
+    let (mut ticked, mut kept) = (Instant::now(), Instant::now());
+    while !stop.load(Ordering::Relaxed) {
+        let rest = if thread.take() * 4 > WAITING_MAX { SHORT_REST } else { REST };
+        thread.answer();
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            thread.tick();
+        }
+        let keep = Duration::from_secs(node.orders().keep_standing_secs.into());
+        if kept.elapsed() >= keep {
+            kept = Instant::now();
+            thread.keep()?;
+        }
+        std::thread::park_timeout(rest);
+    }
+    thread.take();
+    thread.keep()
+}
+
+struct Thread<'a> {
+    node: &'a Node,
+    earned: &'a Earned,
+    analyst: Analyst,
+    rules: StandingRules,
+    rings: Vec<Consumer<Noted>>,
+    /// Where nothing outlives the program there is none.
+    keeper: Option<Keeper<'a>>,
+}
+
+impl Thread<'_> {
+    /// Takes up what was earned before the start, which nobody is answered without. Answers whether it has; not when the
+    /// program stops.
+    fn restore(&mut self, stop: &AtomicBool) -> io::Result<bool> {
+        while let Some(keeper) = &mut self.keeper
+            && !keeper.restore(&mut self.analyst).map_err(io::Error::other)?
+        {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            std::thread::park_timeout(REST);
+        }
+        self.show();
+        self.earned.is_restored.store(true, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Takes up what was told. Answers how much was in the fullest ring.
+    fn take(&mut self) -> usize {
+        self.rings.append(&mut lock(&self.earned.rings));
+        let now = self.node.now();
+        let Self { analyst, keeper, rules, rings, .. } = self;
+        let mut most = 0;
+        for ring in rings {
+            let waiting = ring.slots();
+            most = most.max(waiting);
+            for _ in 0..waiting {
+                let Ok(noted) = ring.pop() else { break };
+                let Noted { observation, whose, size_bytes } = noted;
+                // Once for each client is enough.
+                if observation.secs == 0 && size_bytes > 0 {
+                    analyst.tell_size(observation.torrent, size_bytes);
+                }
+                analyst.observe(&observation);
+                if let (Some(keeper), Some(whose)) = (&mut *keeper, whose)
+                    && observation.slot != Observation::NOBODY
+                {
+                    keeper.note(observation.slot, whose, (now, rules.bin_secs));
+                }
+            }
+        }
+        most
+    }
+
+    fn answer(&self) {
+        let questions: &mpsc::Receiver<Question> = &lock(&self.earned.questions);
+        while let Ok(Question { slot, answer }) = questions.try_recv() {
+            // Whoever has hung up meanwhile wants no answer.
+            answer.send(self.analyst.view(slot)).ok();
+        }
+    }
+
+    fn tick(&mut self) {
+        let orders = self.node.orders();
+        if orders.standing != self.rules {
+            self.rules = orders.standing.clone();
+            self.analyst.renew_rules(&self.rules);
+        }
+        for change in self.analyst.tick(self.node.now()) {
+            self.earned.publish(change);
+        }
+        self.show();
+    }
+
+    fn keep(&mut self) -> io::Result<()> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        keeper.keep(&self.analyst).map_err(io::Error::other)
+    }
+
+    fn show(&self) {
+        let watched = self.analyst.watched();
+        let by_tier = &self.earned.figures.by_tier;
+        let above: u32 = by_tier[1..].iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let all = u32::try_from(watched.identities).unwrap_or(u32::MAX);
+        by_tier[0].store(all.saturating_sub(above), Ordering::Relaxed);
+        *lock(&self.earned.figures.watched) = watched;
+    }
+}
+
+impl Earned {
+    /// Puts a tier where announces read it.
+    pub(super) fn publish(&self, change: Change) {
+        let count = |tier: Tier| &self.figures.by_tier[usize::from(tier.number())];
+        let before = self.standing.tier(change.slot);
+        // Those of the newest tier are those who are left.
+        if before > Tier::NEWEST {
+            count(before).fetch_sub(1, Ordering::Relaxed);
+        }
+        if change.tier > Tier::NEWEST {
+            count(change.tier).fetch_add(1, Ordering::Relaxed);
+        }
+        self.standing.publish(change.slot, change.tier);
+    }
+}
