@@ -204,6 +204,11 @@ impl Admin {
         self.ask(Method::PUT, &format!("users/{user}/tier"), Some(&json!({ "tier": tier }))).await
     }
 
+    /// What rationing does, as the tracker measures it.
+    pub async fn equilibrium(&self) -> Result<Value, Error> {
+        self.ask(Method::GET, "equilibrium", None).await
+    }
+
     /// The figures of a torrent for each hour or day, oldest first.
     pub async fn history(&self, torrent: i64, by_hour: bool) -> Result<Vec<Value>, Error> {
         let by = if by_hour { "hour" } else { "day" };

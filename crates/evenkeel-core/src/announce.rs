@@ -10,6 +10,7 @@ use crate::analyst::Observation;
 use crate::equilibrium::handout::Handout;
 use crate::equilibrium::random::Scratch;
 use crate::equilibrium::{self, Asker, Chance, Policy};
+use crate::experiment::Arm;
 use crate::identity::Identity;
 use crate::outcome::{Outcome, Reason};
 use crate::rules::Rules;
@@ -172,7 +173,10 @@ impl Shard {
             }
         }
         self.begin_observation((at, known, mark), (caller, ask), (books, cx));
-        let policy = cx.rules.policy_for(&ask.info_hash, &caller.identity);
+        let mut policy = cx.rules.policy_for(&ask.info_hash, &caller.identity);
+        if cx.rules.held_out_percent > 0 && self.is_held_out(caller, ask, cx) {
+            policy = Policy::Random;
+        }
         let met = Met { at, known, mark, policy };
         let report = self.report(&met, ask, cx);
         let role = self.role(&met, report, (caller, ask), cx);
@@ -212,6 +216,13 @@ impl Shard {
         outcome
     }
 
+    /// Whether the caller's swarm is one of those that show what is without the policy of everybody.
+    #[inline(never)]
+    fn is_held_out(&self, caller: &Caller, ask: &Announce, cx: &Cx<'_>) -> bool {
+        caller.identity.policy.is_none()
+            && cx.rules.arm_of(&ask.info_hash, &self.keys.lottery) == Some(Arm::HeldOut)
+    }
+
     /// The same for both addresses of one client, and hardly for anybody else.
     fn mark(&self, caller: &Caller, ask: &Announce) -> Mark {
         let mut bytes = [0; 20 + evenkeel_wire::limits::KEY_BYTES_MAX];
@@ -244,15 +255,28 @@ impl Shard {
         cx: &Cx<'_>,
     ) -> Role {
         let (kind, identity) = (Kind::of(ask), &caller.identity);
-        let busy_below = match (met.policy, identity.slot, report) {
-            (Policy::Rbs(preset), Some(slot), Some(report)) => {
-                let sample = self.sample(met, &report, (caller, kind), cx);
-                cx.uplinks.judge(slot, &sample, preset.ration(), cx.rules)
-            }
+        let busy_below = match (identity.slot, report) {
+            (Some(slot), Some(report)) => self.busy_below(met, (slot, &report), (caller, kind), cx),
             _ => 0,
         };
         let grade = equilibrium::grade(met.policy, kind, identity.tier, busy_below);
         Role { kind, grade, is_unconnectable: identity.is_unconnectable }
+    }
+
+    /// Whom the caller's uplink has no room for: tiers below this one. Whoever seeds in a swarm that is held out does so with
+    /// the same uplink.
+    fn busy_below(
+        &self,
+        met: &Met,
+        (slot, report): (u32, &Report),
+        (caller, kind): (&Caller, Kind),
+        cx: &Cx<'_>,
+    ) -> u8 {
+        let is_held_out = cx.rules.held_out_percent > 0 && met.policy == Policy::Random;
+        let policy = if is_held_out { cx.rules.policy } else { met.policy };
+        let Policy::Rbs(preset) = policy else { return 0 };
+        let sample = self.sample(met, report, (caller, kind), cx);
+        cx.uplinks.judge(slot, &sample, preset.ration(), cx.rules)
     }
 
     /// What an announce says of the caller's uplink.

@@ -13,6 +13,7 @@ pub mod analyst;
 mod announce;
 pub mod connection;
 mod equilibrium;
+pub mod experiment;
 mod identity;
 mod index;
 mod keyed;

@@ -61,6 +61,9 @@ pub const RATION_STEP_SECS: Bounds = Bounds::new(600, 1, 14_400);
 /// than others: asking sooner was seen to bring nothing but announces.
 pub const RATION_INTERVAL_SECS: Bounds = Bounds::new(1800, 10, 14_400);
 
+/// Percent of the swarms that run `random` in place of the policy, so that what it does can be measured.
+pub const HELD_OUT_PERCENT: Bounds = Bounds::new(5, 0, 50);
+
 /// Everything about an announce that an operator may set. Replaced whole at a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -108,6 +111,8 @@ pub struct Rules {
     pub ration_step_secs: u32,
     /// See [`RATION_INTERVAL_SECS`].
     pub ration_interval_secs: u32,
+    /// See [`HELD_OUT_PERCENT`]; by default none, as nobody may be there who measures.
+    pub held_out_percent: u32,
 }
 
 impl Rules {
@@ -117,14 +122,20 @@ impl Rules {
         2 * self.interval_secs.max(self.webtorrent_interval_secs) + 300
     }
 
-    /// How peers are chosen for a caller: as for its torrent, else as for its class, else as for everybody.
+    /// How peers are chosen for a caller: as for its torrent, else as for its class, else as for everybody. Whether its swarm
+    /// is held out is another question: [`Rules::arm_of`].
     pub fn policy_for(&self, info_hash: &InfoHash, identity: &Identity) -> Policy {
-        let of_torrent = || {
-            let at = self.policies.binary_search_by_key(info_hash, |(info_hash, _)| *info_hash).ok()?;
-            Some(self.policies[at].1)
-        };
-        let own = if self.policies.is_empty() { None } else { of_torrent() };
-        own.or(identity.policy).unwrap_or(self.policy)
+        let of_torrent = self.policy_of_torrent(info_hash);
+        of_torrent.or(identity.policy).unwrap_or(self.policy)
+    }
+
+    /// The policy that the operator has given a torrent of its own.
+    pub(crate) fn policy_of_torrent(&self, info_hash: &InfoHash) -> Option<Policy> {
+        if self.policies.is_empty() {
+            return None;
+        }
+        let at = self.policies.binary_search_by_key(info_hash, |(info_hash, _)| *info_hash).ok()?;
+        Some(self.policies[at].1)
     }
 }
 
@@ -152,6 +163,7 @@ impl Default for Rules {
             policies: Vec::new(),
             ration_step_secs: RATION_STEP_SECS.default,
             ration_interval_secs: RATION_INTERVAL_SECS.default,
+            held_out_percent: 0,
         }
     }
 }

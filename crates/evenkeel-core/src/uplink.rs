@@ -8,6 +8,7 @@
 //! Known weakness: the best rate is a guess. Of somebody whose uplink was never exhausted it is too low, and the uplink
 //! seems busy when it is not. What is reported can be made up; it earns nothing here but to be rationed.
 
+use std::sync::atomic::{AtomicI8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::addresses::source;
@@ -23,6 +24,8 @@ use crate::time::Time;
 pub struct Uplinks {
     /// Slot n is in part n modulo their number.
     parts: Box<[Mutex<Slots>]>,
+    /// Percent by which shares of the best rate are thought to be less than they are.
+    shift: AtomicI8,
 }
 
 type Slots = Vec<Option<Box<Uplink>>>;
@@ -58,7 +61,7 @@ pub struct UplinkRecord {
 
 impl Default for Uplinks {
     fn default() -> Self {
-        Self { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+        Self { parts: (0..PARTS).map(|_| Mutex::default()).collect(), shift: AtomicI8::new(0) }
     }
 }
 
@@ -89,7 +92,18 @@ impl Uplinks {
             part.resize_with(slot / PARTS + 1, || None);
         }
         let uplink = part[slot / PARTS].get_or_insert_with(|| Box::new(Uplink::new(sample.now, rules)));
-        uplink.judge(sample, ration, rules)
+        uplink.judge(sample, (ration, self.shifted()), rules)
+    }
+
+    /// Moves the shares from which on uplinks are busy, and below which they have room, by so many percent from what the preset
+    /// says.
+    pub fn shift(&self, percent: i8) {
+        self.shift.store(percent, Ordering::Relaxed);
+    }
+
+    /// By how much they are moved.
+    pub fn shifted(&self) -> i8 {
+        self.shift.load(Ordering::Relaxed)
     }
 
     /// What has to be stored of an uplink; nothing of one that was never judged.
@@ -188,7 +202,7 @@ impl Uplink {
         }
     }
 
-    fn judge(&mut self, sample: &Sample, ration: &Ration, rules: &Rules) -> u8 {
+    fn judge(&mut self, sample: &Sample, (ration, shift): (&Ration, i8), rules: &Rules) -> u8 {
         if self.bin_secs != (rules.interval_secs / 2).max(1) {
             *self = Self::new(sample.now, rules);
         }
@@ -203,7 +217,7 @@ impl Uplink {
         for _ in self.next..complete.min(self.next.saturating_add(BINS)) {
             let bin = std::mem::take(&mut self.bins[0]);
             self.bins.rotate_left(1);
-            self.weigh(bin, ration);
+            self.weigh(bin, (ration, shift));
         }
         self.next = self.next.max(complete);
         if self.is_busy { self.wanted_by(ration) } else { 0 }
@@ -250,7 +264,7 @@ impl Uplink {
     }
 
     /// Takes up a bin that is complete.
-    fn weigh(&mut self, bin: Bin, ration: &Ration) {
+    fn weigh(&mut self, bin: Bin, (ration, shift): (&Ration, i8)) {
         for (tier, wanted) in self.wanted.iter_mut().enumerate() {
             let now: f32 = self.torrents.iter().map(|torrent| torrent.wanted[tier]).sum();
             *wanted += (now - *wanted) * WANTED_WEIGHT;
@@ -266,7 +280,7 @@ impl Uplink {
         let share = if self.best > 0.0 { rate / self.best } else { 0.0 };
         self.share = if self.evidence == 0 { share } else { (self.share + share) / 2.0 };
         self.evidence = self.evidence.saturating_add(1);
-        let percent = self.share * 100.0;
+        let percent = self.share * 100.0 - f32::from(shift);
         if percent >= f32::from(ration.busy_percent) && self.evidence >= EVIDENCE {
             self.is_busy = true;
             self.roomy_bins = 0;
@@ -343,6 +357,26 @@ mod tests {
             };
             uplinks.judge(u32::MAX, &sample, Preset::Default.ration(), &rules);
         }
+    }
+
+    #[test]
+    fn a_moved_threshold_calls_fewer_uplinks_busy() {
+        let rules = Rules::default();
+        let last = |shift| {
+            let uplinks = Uplinks::default();
+            uplinks.shift(shift);
+            assert_eq!(uplinks.shifted(), shift);
+            // An hour at its best, of which half is seen, then always at 86 percent of that.
+            let rates = (0..12).map(|at| if at < 2 { 100 * MIB } else { 86 * MIB });
+            let judged = (2..).zip(rates).map(|(half_hour, rate)| {
+                let now = half_hour * 1800;
+                let sent = Some((Time(now - 1800), rate * 1800));
+                let sample = Sample { place: place(1), sent, now: Time(now), wanted: [1.0, 1.0, 0.0] };
+                uplinks.judge(7, &sample, Preset::Default.ration(), &rules)
+            });
+            judged.last()
+        };
+        assert_eq!([last(0), last(6), last(10), last(16)], [Some(2), Some(2), Some(0), Some(0)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use evenkeel_core::analyst::{Observation, View, Watched};
+use evenkeel_core::experiment::{Arm, Comparison};
 use evenkeel_core::standing::Standing;
 use evenkeel_core::{Keyed, PeerKey, Tier, Uplinks};
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -52,11 +53,14 @@ pub(crate) struct Earned {
 /// What an announce says, and of whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noted {
-    observation: Observation,
+    /// What it says.
+    pub observation: Observation,
     /// Who has the slot, if it outlives the program.
-    whose: Option<Whose>,
+    pub whose: Option<Whose>,
     /// How large the catalogue says the torrent is; 0 if it does not.
-    size_bytes: u64,
+    pub size_bytes: u64,
+    /// How its swarm is treated, and the tier by which it was, if that is compared.
+    pub arm: Option<(Arm, Tier)>,
 }
 
 /// A thread's end of its ring.
@@ -74,6 +78,7 @@ struct Figures {
     watched: Mutex<Watched>,
     by_tier: [AtomicU32; Tier::COUNT],
     unkept: AtomicU32,
+    comparison: Mutex<Comparison>,
 }
 
 /// The same for metrics.
@@ -154,6 +159,11 @@ impl Earned {
         }
     }
 
+    /// What rationing does, as far as it was measured.
+    pub(crate) fn comparison(&self) -> Comparison {
+        *lock(&self.figures.comparison)
+    }
+
     /// The slot of its uplink.
     fn of_uplink(&self, slot: u32) -> u32 {
         if self.earning.of_networks { slot } else { slot + Uplinks::NETWORKS }
@@ -164,13 +174,6 @@ impl Earned {
         let slot =
             if self.earning.of_networks { Some(of_uplink) } else { of_uplink.checked_sub(Uplinks::NETWORKS) };
         slot.filter(|slot| *slot < self.standing.slots())
-    }
-}
-
-impl Noted {
-    /// What an announce of somebody said.
-    pub(crate) fn new(observation: Observation, whose: Option<Whose>, size_bytes: u64) -> Self {
-        Self { observation, whose, size_bytes }
     }
 }
 
@@ -204,7 +207,7 @@ mod tests {
             stopped: false,
             begins: false,
         };
-        Noted::new(observation, None, 0)
+        Noted { observation, whose: None, size_bytes: 0, arm: None }
     }
 
     #[test]

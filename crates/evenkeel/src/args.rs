@@ -11,7 +11,7 @@ use crate::ask::probe::ProbeArgs;
 use crate::ask::{AnnounceArgs, ScrapeArgs};
 use crate::backup::{BackupArgs, RestoreArgs};
 use crate::config::LEVELS;
-use crate::desk::{DeskArgs, OfTorrents, OfUsers, Rows};
+use crate::desk::{DeskArgs, How, OfTorrents, OfUsers, Rows};
 
 /// A BitTorrent tracker: HTTP and UDP on one swarm store.
 ///
@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Setting(DeskArgs<Rows>),
     /// Manages tokens: who may do what over the API.
     Token(DeskArgs<Rows>),
+    /// Shows what rationing does: how long a gigabyte takes, with it and without, by tier.
+    Equilibrium(How),
     /// Copies the SQLite database into a file, while the tracker goes on.
     Backup(BackupArgs),
     /// Puts a backup in the place of the SQLite database; not while a tracker uses it.

@@ -60,6 +60,7 @@ impl Config {
             rules,
             standing: self.standing_rules(),
             keep_standing_secs: self.standing.keep_secs,
+            protects_mean: self.equilibrium.protects_mean,
         }
     }
 
@@ -108,6 +109,7 @@ impl Config {
             policies,
             ration_step_secs: equilibrium.ration_step_secs,
             ration_interval_secs: equilibrium.ration_interval_secs,
+            held_out_percent: if self.earning().is_some() { equilibrium.held_out_percent } else { 0 },
         }
     }
 

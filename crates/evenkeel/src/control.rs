@@ -242,10 +242,14 @@ impl Control {
 
     /// Reads those settings that announces ask for.
     fn read_settings(&self) {
-        let settings = self.settings.load();
-        let found = settings.values().find(|(name, _)| name == FREELEECH_UNTIL);
-        let until = found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        let until = self.setting(FREELEECH_UNTIL, |value| value.parse().ok()).unwrap_or(0);
         self.freeleech_until.store(until, Ordering::Relaxed);
+    }
+
+    /// What a setting is set to, if it can be read.
+    pub(crate) fn setting<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let settings = self.settings.load();
+        settings.values().find(|(of, _)| of == name).and_then(|(_, value)| read(value))
     }
 
     /// How many rows there are, and the bytes that they take.

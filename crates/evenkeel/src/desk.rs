@@ -3,6 +3,7 @@
 mod bulk;
 mod files;
 mod given;
+mod measured;
 mod table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 use crate::args::Flags;
 use crate::config::Config;
 use crate::store::Kind;
+
+pub(crate) use measured::equilibrium;
 
 /// Rows that are asked for at once.
 const PAGE: u32 = 1000;

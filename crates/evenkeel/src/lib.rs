@@ -73,6 +73,7 @@ pub fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Class(args) => print(&desk::rows(Kind::Class, args)?),
         Command::Setting(args) => print(&desk::rows(Kind::Setting, args)?),
         Command::Token(args) => print(&desk::rows(Kind::Token, args)?),
+        Command::Equilibrium(how) => print(&desk::equilibrium(how)?),
         Command::Backup(args) => print(&backup::backup(args)?),
         Command::Restore(args) => print(&backup::restore(args)?),
         Command::Probe(args) => {

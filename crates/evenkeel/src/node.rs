@@ -12,11 +12,12 @@ use arc_swap::ArcSwap;
 use evenkeel_core::account::{self, Account};
 use evenkeel_core::analyst::Observation;
 use evenkeel_core::connection::{ConnectionIds, Epoch};
+use evenkeel_core::experiment::Arm;
 use evenkeel_core::relay::OfferKey;
 use evenkeel_core::rules::standing::StandingRules;
 use evenkeel_core::{
     AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, KeyedCaller, Keys, Moved, Outcome, PeerKey,
-    Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Time, Totals, UplinkRecord, Uplinks,
+    Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Tier, Time, Totals, Uplinks,
 };
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
@@ -127,6 +128,8 @@ pub(crate) struct Orders {
     pub standing: StandingRules,
     /// Seconds after which that is written to the database again.
     pub keep_standing_secs: u32,
+    /// Whether the threshold of busy uplinks follows what was measured.
+    pub protects_mean: bool,
 }
 
 /// Secrets that the state directory keeps or the system gives.
@@ -188,14 +191,9 @@ impl Node {
         self.earned.as_deref()
     }
 
-    /// What was learned of an uplink.
-    pub(crate) fn uplink_record(&self, slot: u32) -> UplinkRecord {
-        self.uplinks.record(slot)
-    }
-
-    /// Takes up what was learned of an uplink before the start.
-    pub(crate) fn restore_uplink(&self, slot: u32, record: UplinkRecord, (now, rules): (Time, &Rules)) {
-        self.uplinks.restore(slot, &record, now, rules);
+    /// What is known of uplinks.
+    pub(crate) fn uplinks(&self) -> &Uplinks {
+        &self.uplinks
     }
 
     /// What a new thread that answers `dialect` needs.
@@ -353,7 +351,8 @@ impl Node {
         }
         worker.counters.count(outcome.reason);
         if let Some(observation) = observed {
-            self.tell(worker, observation, party);
+            let arm = rules.arm_of(&ask.info_hash, &self.keys.lottery);
+            self.tell(worker, observation, (party, arm.map(|arm| (arm, identity.tier))));
         }
         if outcome.moved != Moved::default() {
             add(&worker.counters.uploaded_bytes, outcome.moved.uploaded);
@@ -363,8 +362,13 @@ impl Node {
     }
 
     /// Tells what an announce said to whoever adds up what identities earn.
-    fn tell(&self, worker: &mut Worker, observation: Observation, party: &Party<'_>) {
-        let noted = Noted::new(observation, party.whose, party.size_bytes);
+    fn tell(
+        &self,
+        worker: &mut Worker,
+        observation: Observation,
+        (party, arm): (&Party<'_>, Option<(Arm, Tier)>),
+    ) {
+        let noted = Noted { observation, whose: party.whose, size_bytes: party.size_bytes, arm };
         if let (Some(earned), Some(ring)) = (self.earned(), &mut worker.ring)
             && !earned.tell(ring, noted)
         {

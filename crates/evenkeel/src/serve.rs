@@ -237,7 +237,10 @@ impl Tracker {
             let sources = Sources { node: Arc::clone(&self.node), http: Arc::clone(&self.http) };
             let urls = self.banner.announce_urls();
             let url = urls.into_iter().next().map(|url| url.text);
-            let api = self.database.as_ref().map(|database| database.api.clone().announced_at(url));
+            let api = self
+                .database
+                .as_ref()
+                .map(|database| database.api.clone().announced_at(url).measured_by(Arc::clone(&self.node)));
             let face =
                 api.clone().zip(self.database.as_ref()).filter(|_| start.config.compatibility.etracker);
             let face = face.map(|(api, database)| {

@@ -340,7 +340,7 @@ impl Span {
 
 /// Bytes that somebody has received: what it says, or what it lacks less if that is more. One who says that it received
 /// nothing and yet has everything has found it elsewhere.
-pub(super) fn taken(said: &Observation) -> u64 {
+pub(crate) fn taken(said: &Observation) -> u64 {
     let is_found = said.downloaded == 0 && said.left == 0;
     if is_found || said.left == Observation::NOT_SAID || said.lacked == Observation::NOT_SAID {
         return said.downloaded;

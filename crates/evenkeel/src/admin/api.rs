@@ -14,11 +14,12 @@ use axum::routing::{get, post, put};
 use serde_json::Value;
 
 use crate::database::{Place, now_secs};
-use crate::node::lock;
+use crate::node::{Node, lock};
 use crate::store::{Hash32, Kind, Scope, Store};
 
 mod caller;
 mod describe;
+mod equilibrium;
 mod etracker;
 mod fields;
 mod files;
@@ -59,6 +60,8 @@ pub(crate) struct Api {
     token: Hash32,
     /// The announce URL of whoever has no secret, once it is known.
     announce_url: Option<String>,
+    /// The tracker, for what it measures.
+    node: Option<Arc<Node>>,
     /// Opened with the first request, and again after an error. One request at a time is answered.
     store: Arc<Mutex<Option<Box<dyn Store>>>>,
 }
@@ -69,12 +72,17 @@ type Answer = Result<(StatusCode, Value), Problem>;
 impl Api {
     /// The first token has this hash.
     pub(crate) fn new(place: Place, token: Hash32) -> Self {
-        Self { place, token, announce_url: None, store: Arc::default() }
+        Self { place, token, announce_url: None, node: None, store: Arc::default() }
     }
 
     /// Torrents are announced at this URL, with a secret in it.
     pub(crate) fn announced_at(self, url: Option<String>) -> Self {
         Self { announce_url: url, ..self }
+    }
+
+    /// It tells what this tracker measures, too.
+    pub(crate) fn measured_by(self, node: Arc<Node>) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// The routes, to be put below `/api/v1`.
@@ -105,7 +113,10 @@ impl Api {
             router =
                 router.merge(of_kind.route_layer(middleware::from_fn_with_state(state, caller::authorise)));
         }
+        let state = (self.clone(), Scope::Read);
+        let measured = Router::new().route("/equilibrium", get(equilibrium::show));
         router
+            .merge(measured.route_layer(middleware::from_fn_with_state(state, caller::authorise)))
             .method_not_allowed_fallback(|| async { Problem::unknown_method() })
             .fallback(caller::refuse)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

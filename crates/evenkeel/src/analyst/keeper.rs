@@ -9,7 +9,7 @@ use evenkeel_core::{Time, Uplinks};
 use super::{Earned, row};
 use crate::database::Database;
 use crate::node::Node;
-use crate::store::{Error, STANDINGS_AT_ONCE, Standing, Store, Whose};
+use crate::store::{Edit, Error, Kind, Row, STANDINGS_AT_ONCE, Setting, Standing, Store, Unique, Whose};
 
 /// Standings that are written in one round at most; the others wait for the next.
 const ROUND_MAX: usize = 20 * STANDINGS_AT_ONCE;
@@ -17,6 +17,11 @@ const ROUND_MAX: usize = 20 * STANDINGS_AT_ONCE;
 const KEPT_SECS: i64 = 90 * 86_400;
 /// What was credited for an announce may become known so many bins later, and is written then.
 const BINS_TO_SETTLE: u32 = 3;
+
+/// The name of the setting that moves the threshold of busy uplinks, in percent.
+const BUSY_SHIFT: &str = "busy_shift";
+/// No further: above it hardly any uplink is busy, below it nearly all are.
+const BUSY_SHIFT_MAX: i8 = 20;
 
 /// See the module.
 pub(super) struct Keeper<'a> {
@@ -62,11 +67,28 @@ impl<'a> Keeper<'a> {
             if let Some(change) = analyst.restore(slot, &record, idle_secs) {
                 earned.publish(change);
             }
-            node.restore_uplink(earned.of_uplink(slot), uplink, (now, &orders.rules));
+            node.uplinks().restore(earned.of_uplink(slot), &uplink, now, &orders.rules);
         };
         let done = store_of(&mut self.store, self.database)
             .and_then(|store| store.load_standings(now_secs - KEPT_SECS, &mut show));
         Ok(self.has_worked(done)?.is_some())
+    }
+
+    /// By how much the threshold of busy uplinks is moved, as far as is kept: the operator can write it, too.
+    pub(super) fn busy_shift(&self) -> i8 {
+        let kept = self.database.control.setting(BUSY_SHIFT, |value| value.parse().ok());
+        kept.unwrap_or(0_i8).clamp(-BUSY_SHIFT_MAX, BUSY_SHIFT_MAX)
+    }
+
+    /// Keeps it, from where it is followed as all settings are. A database that is away is asked again a day later.
+    pub(super) fn keep_busy_shift(&mut self, percent: i8) -> Result<(), Error> {
+        let done = store_of(&mut self.store, self.database).and_then(|store| {
+            let found = store.find(Kind::Setting, &Unique::Name(BUSY_SHIFT.to_owned()))?;
+            let id = found.map_or(0, |row| if let Row::Setting(row) = row { row.id } else { 0 });
+            let setting = Setting { id, name: BUSY_SHIFT.to_owned(), value: percent.to_string() };
+            store.edit(&[Edit::Setting(setting)]).map(drop)
+        });
+        self.has_worked(done).map(drop)
     }
 
     /// Somebody was seen.
@@ -102,7 +124,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn row(&self, analyst: &Analyst, slot: u32, whose: Whose, now_secs: i64) -> Option<Standing> {
-        let uplink = self.node.uplink_record(self.earned.of_uplink(slot));
+        let uplink = self.node.uplinks().record(self.earned.of_uplink(slot));
         Some(row::row(whose, (&analyst.record(slot)?, uplink), now_secs))
     }
 

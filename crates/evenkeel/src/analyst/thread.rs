@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_core::Tier;
 use evenkeel_core::analyst::{Analyst, Change, Observation};
+use evenkeel_core::experiment::{self, Experiment};
 use evenkeel_core::rules::standing::StandingRules;
 use rtrb::Consumer;
 
@@ -21,6 +22,9 @@ const REST: Duration = Duration::from_millis(100);
 /// From one tick to the next.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often the threshold of busy uplinks may move.
+const STEER: Duration = Duration::from_secs(86_400);
+
 /// Adds up until `stop`, then has everything kept.
 pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -> io::Result<()> {
     let Some(earned) = node.earned() else { return Ok(()) };
@@ -31,12 +35,13 @@ pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -
         analyst: Analyst::new(&rules, earned.standing.slots(), node.now()),
         rules,
         rings: Vec::new(),
+        experiment: Experiment::new(node.now()),
         keeper: database.map(|database| Keeper::new(node, earned, database)),
     };
     if !thread.restore(stop)? {
         return Ok(());
     }
-    let (mut ticked, mut kept) = (Instant::now(), Instant::now());
+    let (mut ticked, mut kept, mut steered) = (Instant::now(), Instant::now(), Instant::now());
     while !stop.load(Ordering::Relaxed) {
         let rest = if thread.take() * 4 > WAITING_MAX { SHORT_REST } else { REST };
         thread.answer();
@@ -48,6 +53,10 @@ pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -
         if kept.elapsed() >= keep {
             kept = Instant::now();
             thread.keep()?;
+        }
+        if steered.elapsed() >= STEER {
+            steered = Instant::now();
+            thread.steer()?;
         }
         std::thread::park_timeout(rest);
     }
@@ -61,6 +70,7 @@ struct Thread<'a> {
     analyst: Analyst,
     rules: StandingRules,
     rings: Vec<Consumer<Noted>>,
+    experiment: Experiment,
     /// Where nothing outlives the program there is none.
     keeper: Option<Keeper<'a>>,
 }
@@ -86,14 +96,17 @@ impl Thread<'_> {
     fn take(&mut self) -> usize {
         self.rings.append(&mut lock(&self.earned.rings));
         let now = self.node.now();
-        let Self { analyst, keeper, rules, rings, .. } = self;
+        let Self { analyst, keeper, rules, rings, experiment, .. } = self;
         let mut most = 0;
         for ring in rings {
             let waiting = ring.slots();
             most = most.max(waiting);
             for _ in 0..waiting {
                 let Ok(noted) = ring.pop() else { break };
-                let Noted { observation, whose, size_bytes } = noted;
+                let Noted { observation, whose, size_bytes, arm } = noted;
+                if let Some((arm, tier)) = arm {
+                    experiment.note(arm, tier, &observation);
+                }
                 // Once for each client is enough.
                 if observation.secs == 0 && size_bytes > 0 {
                     analyst.tell_size(observation.torrent, size_bytes);
@@ -126,12 +139,33 @@ impl Thread<'_> {
         for change in self.analyst.tick(self.node.now()) {
             self.earned.publish(change);
         }
+        if let Some(keeper) = &self.keeper {
+            self.node.uplinks().shift(keeper.busy_shift());
+        }
+        *lock(&self.earned.figures.comparison) = self.experiment.compare();
         self.show();
     }
 
     fn keep(&mut self) -> io::Result<()> {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         keeper.keep(&self.analyst).map_err(io::Error::other)
+    }
+
+    /// Moves the threshold of busy uplinks, if what was measured says so.
+    fn steer(&mut self) -> io::Result<()> {
+        let moved = self.node.uplinks().shifted();
+        let next = experiment::steer(moved, &self.experiment.compare());
+        if next == moved || !self.node.orders().protects_mean {
+            return Ok(());
+        }
+        tracing::info!(percent = next, "the threshold of busy uplinks is moved");
+        match &mut self.keeper {
+            Some(keeper) => keeper.keep_busy_shift(next).map_err(io::Error::other),
+            None => {
+                self.node.uplinks().shift(next);
+                Ok(())
+            }
+        }
     }
 
     fn show(&self) {

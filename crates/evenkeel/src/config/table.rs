@@ -279,6 +279,12 @@ settings! {
         ration_step_secs: u32 = bounded(rules::RATION_STEP_SECS), at Reload;
         /// Seconds after which a leecher from which seeders were held back announces again.
         ration_interval_secs: u32 = bounded(rules::RATION_INTERVAL_SECS), at Reload;
+        /// Percent of the swarms that run "random" all the same, so that it can be measured what the policy does. None while
+        /// nobody earns anything (standing): nothing is measured then.
+        held_out_percent: u32 = bounded(rules::HELD_OUT_PERCENT), at Reload;
+        /// Whether the share of its best rate from which an uplink is busy is moved by what was measured: up by 2 percent a day
+        /// while everybody surely takes 3 percent longer by the policy than without it, down again while it surely costs nothing.
+        protects_mean: bool = Switch(true), at Reload;
     }
     /// What users and announce keys earn by what they give: tiers, for the policies above.
     standing: Standing {
@@ -358,7 +364,8 @@ settings! {
         tolerance_percent: u32 = bounded(rank::TOLERANCE_PERCENT), at Reload;
         /// MiB more than was taken that may have been sent in a bin; never more than a quarter of what was taken.
         slack_mib: u32 = bounded(rank::SLACK_MIB), at Reload;
-        /// Percent of an identity's claims that must have been credited for anything of its score to count.
+        /// Percent of the usual share of claims, the median of those who claim, that must have been credited to an identity for
+        /// anything of its score to count.
         trust_from: u32 = bounded(rank::TRUST_FROM), at Reload;
         /// Percent from which all of it counts.
         trust_full: u32 = bounded(rank::TRUST_FULL), at Reload;

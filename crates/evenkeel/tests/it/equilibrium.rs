@@ -73,7 +73,7 @@ fn told(program: &Program, passkey: &str, port: u16) -> usize {
 #[test]
 fn a_member_has_the_tier_that_it_is_held_at() {
     let program = start_with(
-        "[access]\ntorrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs-aggressive\"\n",
+        "[access]\ntorrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs-aggressive\"\nheld_out_percent = 0\n",
     );
     let token = api::token_in(&program.banner).unwrap();
     wait_for("the tracker", || (program.get_admin("/ready").0 == 200).then_some(()));

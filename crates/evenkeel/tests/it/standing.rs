@@ -63,7 +63,7 @@ fn what_is_earned_outlives_a_kill_in_postgresql() {
 
 #[test]
 fn a_score_becomes_a_tier_which_the_policy_sees_and_the_operator_overrides() {
-    let config = "torrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs-aggressive\"\n\
+    let config = "torrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs-aggressive\"\nheld_out_percent = 0\n\
                   [standing]\nevaluation_secs = 10\n";
     let rig = private::sqlite(config);
     let token = api::token_in(&rig.program.banner).unwrap();
@@ -149,4 +149,41 @@ fn an_open_tracker_has_no_standing_unless_networks_earn_one() {
     wait_for("two networks", || (program.metric("evenkeel_identities{tier=\"0\"}") == 2.0).then_some(()));
     assert_eq!(program.metric("evenkeel_observations_dropped_total"), 0.0);
     assert_eq!(program.get("/standing/x").0, 404, "nobody shows a secret");
+}
+
+#[test]
+fn what_rationing_does_is_measured_in_swarms_that_are_held_out() {
+    let config = "torrents = \"any\"\nidentity = \"optional\"\n[equilibrium]\npolicy = \"rbs\"\nheld_out_percent = 50\n";
+    let rig = private::sqlite(config);
+    let token = api::token_in(&rig.program.banner).unwrap();
+    rig.wait_until_ready();
+    let told = || api::ask(&rig.program, &token, "GET /equilibrium", "").1;
+    let before = told();
+    assert_eq!((&before["held_out_percent"], &before["treated"]["all"]), (&50.into(), &Json::Null));
+    // Whoever waits is told apart by the torrent here: 200 of them, of which half are held out.
+    let announce = |torrent: u8, downloaded: u64, port: u16| {
+        let ask = Ask { left: 1 << 40, ..Ask::leecher([torrent; 20], port) };
+        let query = ask.event(if downloaded == 0 { "started" } else { "" }).query();
+        let query = query.replace("downloaded=0", &format!("downloaded={downloaded}"));
+        rig.program.get(&format!("/announce?{query}&compact=1"));
+    };
+    for torrent in 0..200 {
+        rig.program.announce(Way::UdpV4, &Ask::seeder([torrent; 20], 1001));
+        announce(torrent, 0, 1002);
+    }
+    // A second must go by, of which an announce speaks.
+    let mut downloaded = 0;
+    let shown = wait_for("both arms", || {
+        downloaded += 5_000_000;
+        (0..200).for_each(|torrent| announce(torrent, downloaded, 1002));
+        let told = told();
+        (told["treated"]["all"].is_object() && told["held_out"]["all"].is_object()).then_some(told)
+    });
+    assert!(shown["cost_percent"]["give_or_take"].as_f64().unwrap() > 0.0, "{shown}");
+    assert_eq!(shown["treated"]["all"], shown["treated"]["tiers"][0], "all are of the newest tier");
+
+    let shift = || told()["busy_shift_percent"].as_i64();
+    assert_eq!(shift(), Some(0));
+    api::ask(&rig.program, &token, "POST /settings", r#"{"name": "busy_shift", "value": "4"}"#);
+    wait_for("the threshold", || (shift() == Some(4)).then_some(()));
 }

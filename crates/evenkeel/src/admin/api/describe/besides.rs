@@ -11,10 +11,11 @@ use super::{Form, answer, body, content, id, item, of, operation, or_null, query
 const FILE: &str = "application/x-bittorrent";
 
 /// Paths that only one kind has.
-pub(super) fn paths() -> [(&'static str, PathItem); 5] {
+pub(super) fn paths() -> [(&'static str, PathItem); 6] {
     [
         ("/users/{id}/passkey", passkey()),
         ("/users/{id}/tier", tier()),
+        ("/equilibrium", equilibrium()),
         ("/torrents/file", upload()),
         ("/torrents/{id}/file", file()),
         ("/torrents/{id}/history", history()),
@@ -41,6 +42,43 @@ fn tier() -> PathItem {
         .request_body(Some(body(&given.into())))
         .response("200", answer("The row as it is now.", &of("User")));
     item([(HttpMethod::Put, pin)])
+}
+
+fn equilibrium() -> PathItem {
+    let number = |says: &str| ObjectBuilder::new().schema_type(Type::Number).description(Some(says));
+    let pace = || {
+        ObjectBuilder::new()
+            .schema_type(or_null(Type::Object))
+            .description(Some("Null while too few have shown it."))
+            .property("secs_per_gb", number("Seconds that a leecher waits for a gigabyte."))
+            .property("give_or_take", number("So far above and below that it may be, with 95 % confidence."))
+            .property("gb", number("Gigabytes that it was seen with; those of a week ago count half."))
+    };
+    let arm = |says: &str| {
+        ObjectBuilder::new()
+            .description(Some(says))
+            .property("all", pace())
+            .property("tiers", ArrayBuilder::new().items(pace()).description(Some("Tiers 0 to 3.")))
+    };
+    let cost = ObjectBuilder::new()
+        .schema_type(or_null(Type::Object))
+        .description(Some(
+            "How much longer everybody waits by the policy, in percent; null while that is not known.",
+        ))
+        .property("value", number("In percent."))
+        .property("give_or_take", number("So far above and below that it may be, with 95 % confidence."));
+    let told = ObjectBuilder::new()
+        .property("held_out_percent", number("Percent of the swarms that run random for comparison."))
+        .property(
+            "busy_shift_percent",
+            number("By how much the share from which an uplink is busy is moved."),
+        )
+        .property("treated", arm("Swarms that run the policy."))
+        .property("held_out", arm("Swarms that run random."))
+        .property("cost_percent", cost);
+    let show = operation("read", "Shows what rationing does, as it is measured since the start")
+        .response("200", answer("Both arms, side by side.", &told.into()));
+    item([(HttpMethod::Get, show)])
 }
 
 fn upload() -> PathItem {
