@@ -285,8 +285,14 @@ impl Desk {
         for batch in rows.chunks(bulk::BATCH) {
             let made = self.run(self.admin.make(self.path, &json!(batch)));
             let made = made.with_context(|| bulk::done_before(told.len(), "made"))?;
-            let Value::Array(made) = made else { bail!("this is not the API of an evenkeel") };
+            let Value::Array(mut made) = made else { bail!("this is not the API of an evenkeel") };
             progress.inc(made.len() as u64);
+            // Whose passkey it is.
+            for (made, given) in made.iter_mut().zip(batch) {
+                if let (Value::Object(made), Some(name)) = (made, given.get("name")) {
+                    made.entry("name").or_insert_with(|| name.clone());
+                }
+            }
             told.extend(made);
         }
         progress.finish_and_clear();
