@@ -24,7 +24,7 @@ fi
 
 seconds=$(date +%s)
 passed=true
-"$lab" sim prove --seeds 901,902,903,904,905 --markdown "$folder/report" --json "$folder/json" --svg "$folder" ||
+"$lab" sim prove --seeds 911,912,913,914,915 --markdown "$folder/report" --json "$folder/json" --svg "$folder" ||
     passed=false
 [ -s "$folder/report" ] || exit 1
 seconds=$(($(date +%s) - seconds))
