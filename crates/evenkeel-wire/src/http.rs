@@ -15,6 +15,8 @@ use crate::{Endpoint, Failure, InfoHash, PeerId, Retry, Stats, forwarding};
 
 /// Empty lines before a request that are stepped over.
 const BLANK_LINES_MAX: usize = 2;
+/// Header lines that most requests have at most.
+const HEADERS_FEW: usize = 8;
 /// Longest text of an address: an IPv6 one with an IPv4 one in it.
 const IP_TEXT_BYTES_MAX: usize = 45;
 
@@ -96,8 +98,15 @@ pub fn decode_head(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HeadErr
     let mut request = decode_request_line(line)?;
 
     let headers_at = blank + line_len + 1;
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let headers_len = match httparse::parse_headers(&bytes[headers_at..], &mut headers) {
+    // Most have few lines: to make room for all that there may be would cost more than to read those.
+    let mut few = [httparse::EMPTY_HEADER; HEADERS_FEW];
+    let mut many;
+    let mut parsed = httparse::parse_headers(&bytes[headers_at..], &mut few);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        many = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        parsed = httparse::parse_headers(&bytes[headers_at..], &mut many);
+    }
+    let headers_len = match parsed {
         Ok(httparse::Status::Complete((len, headers))) => {
             apply_headers(&mut request, headers)?;
             len
@@ -121,12 +130,11 @@ fn looks_like_http(start: &[u8]) -> bool {
 /// The request line is read here and not by `httparse`, which wants UTF-8: a target may hold any bytes,
 /// since some clients send info hashes unescaped.
 fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
+    let (method, rest) = split_at_space(line, memchr::memchr).ok_or(HeadError::Malformed)?;
+    let (target, version) = split_at_space(rest, memchr::memrchr).ok_or(HeadError::Malformed)?;
+    if memchr::memchr(b' ', target).is_some() {
         return Err(HeadError::Malformed);
-    };
+    }
     let is_1_0 = match version {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
@@ -144,7 +152,8 @@ fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(HeadError::TargetTooLong);
     }
-    if target.iter().any(|byte| *byte < b' ' || *byte == 0x7F) {
+    // To the end, whatever is found: so many bytes are looked at together.
+    if target.iter().fold(false, |found, byte| found | (*byte < b' ') | (*byte == 0x7F)) {
         return Err(HeadError::Malformed);
     }
     let target = origin_form(target).ok_or(HeadError::Malformed)?;
@@ -163,6 +172,12 @@ fn decode_request_line(line: &[u8]) -> Result<Request<'_>, HeadError> {
         headers: &[],
         websocket_key: None,
     })
+}
+
+/// What stands before a space, and what behind it.
+fn split_at_space(bytes: &[u8], find: impl Fn(u8, &[u8]) -> Option<usize>) -> Option<(&[u8], &[u8])> {
+    let at = find(b' ', bytes)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
 }
 
 /// A target is a path; the absolute form (`http://host/path`) must be taken too (RFC 9112, 3.2.2).
@@ -351,18 +366,31 @@ pub struct Peers<'a> {
 
 /// Appends the bencoded answer to an announce. `caller` is told its own address (BEP 24).
 pub fn write_announce(out: &mut Vec<u8>, reply: &Reply, caller: Endpoint, peers: Peers<'_>, form: PeerForm) {
-    let mut writer = Writer::new(out);
-    writer.dictionary();
-    writer.number_entry("complete", reply.stats.seeders);
-    writer.number_entry("downloaded", reply.stats.downloaded);
-    writer.number_entry("downloaders", reply.stats.leechers);
-    match caller {
-        Endpoint::V4(bytes) => writer.bytes_entry("external ip", &bytes[..4]),
-        Endpoint::V6(bytes) => writer.bytes_entry("external ip", &bytes[..16]),
+    let (external_ip, bytes) = match &caller {
+        Endpoint::V4(bytes) => (&b"e11:external ip4:"[..], &bytes[..4]),
+        Endpoint::V6(bytes) => (&b"e11:external ip16:"[..], &bytes[..16]),
+    };
+    // What is the same in all is written as it stands.
+    for (before, number) in [
+        (&b"d8:completei"[..], reply.stats.seeders),
+        (b"e10:downloadedi", reply.stats.downloaded),
+        (b"e11:downloadersi", reply.stats.leechers),
+    ] {
+        out.extend_from_slice(before);
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
-    writer.number_entry("incomplete", reply.stats.incomplete());
-    writer.number_entry("interval", reply.interval_secs);
-    writer.number_entry("min interval", reply.min_interval_secs);
+    out.extend_from_slice(external_ip);
+    out.extend_from_slice(bytes);
+    for (before, number) in [
+        (&b"10:incompletei"[..], reply.stats.incomplete()),
+        (b"e8:intervali", reply.interval_secs),
+        (b"e12:min intervali", reply.min_interval_secs),
+    ] {
+        out.extend_from_slice(before);
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+    out.push(b'e');
+    let mut writer = Writer::new(out);
     match form {
         PeerForm::Compact => {
             writer.bytes_entry("peers", peers.v4);

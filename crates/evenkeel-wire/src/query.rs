@@ -95,7 +95,8 @@ impl<'a> Fields<'a> {
 }
 
 fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query.split(|byte| *byte == b'&').map(|pair| match memchr::memchr(b'=', pair) {
+    // Pairs are short: to look at them byte by byte takes less than to begin anything cleverer.
+    query.split(|byte| *byte == b'&').map(|pair| match pair.iter().position(|byte| *byte == b'=') {
         Some(at) => (&pair[..at], &pair[at + 1..]),
         None => (pair, &[][..]),
     })
@@ -115,6 +116,13 @@ fn port(value: Option<&[u8]>) -> Result<u16, Failure> {
 
 /// Absent and empty are the same: not said.
 fn number(value: Option<&[u8]>) -> Result<Option<u64>, Failure> {
+    // Digits and nothing else, as nearly all are: fewer than could overflow.
+    if let Some(digits @ [_, ..]) = value
+        && digits.len() < 20
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        return Ok(Some(digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))));
+    }
     let value = Value::<21>::decode_lossy(value.unwrap_or_default())?;
     if value.is_empty() {
         return Ok(None);
@@ -148,7 +156,7 @@ impl<const N: usize> Value<N> {
                 b'%' => {
                     let [high, low, after @ ..] = tail else { return Err(Failure::Escape) };
                     rest = after;
-                    hex(*high)? << 4 | hex(*low)?
+                    byte_of(*high, *low)?
                 }
                 b'+' => {
                     rest = tail;
@@ -176,14 +184,28 @@ impl<const N: usize> std::ops::Deref for Value<N> {
     }
 }
 
-fn hex(digit: u8) -> Result<u8, Failure> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(Failure::Escape),
-    }
+/// The byte of two hexadecimal digits.
+fn byte_of(high: u8, low: u8) -> Result<u8, Failure> {
+    let [high, low] = [high, low].map(|digit| HEX[usize::from(digit)]);
+    // What is no digit has bits above those of all digits.
+    if (high | low) & NO_HEX == 0 { Ok(high << 4 | low) } else { Err(Failure::Escape) }
 }
+
+/// In [`HEX`], for what is no digit.
+const NO_HEX: u8 = 0x80;
+
+/// What a hexadecimal digit stands for: looked up, since their kinds come in no order that could be guessed.
+static HEX: [u8; 256] = {
+    let mut table = [NO_HEX; 256];
+    let mut value: u8 = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        table[digit as usize] = value;
+        table[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use evenkeel_core::Reason;
 use evenkeel_wire::http::{self, Framing, HeadError, Request, decode_head};
 use evenkeel_wire::secret;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tokio::time::{Instant as Deadline, Sleep, sleep_until, timeout, timeout_at};
 
 use super::answer::{self, Later};
 use super::arrival::Origin;
@@ -55,21 +55,27 @@ pub(super) async fn serve(
         out: Vec::new(),
         is_flushed: true,
         head_began: Some(began),
+        used: began,
         secret: None,
     };
     let mut stopping = shared.stopping.clone();
+    let mut stopped = pin!(stopped(&mut stopping));
+    let mut timer = pin!(sleep_until(connection.deadline()));
     let mut turn = Turn::Read;
     loop {
         turn = match turn {
             Turn::Read => {
                 let deadline = connection.deadline();
-                tokio::select! {
-                    turn = timeout_at(deadline, poll_fn(|cx| connection.poll_turn(&mut stream, cx))) => match turn {
-                        Ok(turn) => turn?,
-                        Err(_) => connection.give_up(),
-                    },
-                    () = stopped(&mut stopping) => Turn::Close,
-                }
+                let turn = poll_fn(|cx| {
+                    if let Poll::Ready(turn) = connection.poll_turn(&mut stream, cx) {
+                        return Poll::Ready(turn);
+                    }
+                    if poll_timer(timer.as_mut(), deadline, cx).is_ready() {
+                        return Poll::Ready(Ok(connection.give_up()));
+                    }
+                    stopped.as_mut().poll(cx).map(|()| Ok(Turn::Close))
+                });
+                turn.await?
             }
             Turn::More => {
                 tokio::task::yield_now().await;
@@ -111,6 +117,8 @@ struct Connection<'a> {
     is_flushed: bool,
     /// When the head that is awaited began; `None` between requests.
     head_began: Option<Deadline>,
+    /// When the last request came, or its answer was taken if that took long.
+    used: Deadline,
     /// What the URL of a WebSocket carries.
     secret: Option<Box<[u8]>>,
 }
@@ -210,7 +218,7 @@ impl Connection<'_> {
 
     fn answer(&mut self, local: &mut Local, request: Request<'_>) -> Turn {
         let began = Instant::now();
-        self.head_began = None;
+        (self.head_began, self.used) = (None, began.into());
         self.seat.use_now();
         self.source = self.source_of(local, &request);
         self.requests_left = self.requests_left.saturating_sub(1);
@@ -268,6 +276,7 @@ impl Connection<'_> {
         counters.count(Reason::Page);
         counters.count_latency(asked.began.elapsed(), 1);
         asked.write(&mut self.out, &page);
+        self.used = Deadline::now();
         if asked.keep_alive { Turn::More } else { Turn::Close }
     }
 
@@ -298,7 +307,7 @@ impl Connection<'_> {
             stream.flush().await
         })
         .await??;
-        self.is_flushed = true;
+        (self.is_flushed, self.used) = (true, Deadline::now());
         Ok(())
     }
 
@@ -311,7 +320,7 @@ impl Connection<'_> {
         }
         match self.head_began {
             Some(began) => began + limits.head_timeout,
-            None => Deadline::now() + limits.idle_timeout,
+            None => self.used + limits.idle_timeout,
         }
     }
 
@@ -324,6 +333,21 @@ impl Connection<'_> {
             self.out.append(&mut local.out);
         }
         Turn::Close
+    }
+}
+
+/// Whether a deadline is over. Most never are, since something comes before: so the timer stays where it was set for an
+/// earlier one, and is set anew when it has rung.
+fn poll_timer(mut timer: Pin<&mut Sleep>, deadline: Deadline, cx: &mut Context<'_>) -> Poll<()> {
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
+    loop {
+        ready!(timer.as_mut().poll(cx));
+        if timer.deadline() >= deadline {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(deadline);
     }
 }
 
