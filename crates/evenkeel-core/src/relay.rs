@@ -61,7 +61,8 @@ impl Offers {
     /// Takes the offer that is answered; tells whose it is, if it was handed to this socket, lately, and not yet
     /// answered.
     pub fn take(&mut self, key: OfferKey, now: Time) -> Option<SocketId> {
-        let at = self.handed.iter().position(|handed| handed.key == key && !is_stale(handed, now))?;
+        // Most are answered at once: the newest is looked at first.
+        let at = self.handed.iter().rposition(|handed| handed.key == key && !is_stale(handed, now))?;
         self.handed.remove(at).map(|handed| handed.from)
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Session descriptions are passed on as the bytes that they came in; nothing here looks inside.
 
+pub mod frame;
 mod lenient;
 
 use std::borrow::Cow;
@@ -116,12 +117,17 @@ struct Fields<'a> {
 /// Reads a message.
 pub fn decode(message: &[u8]) -> Result<Message<'_>, Refused> {
     let no_json = Refused { failure: Failure::Json, subject: Subject::Unknown };
+    // All of it at once, and not each field by itself.
+    decode_text(str::from_utf8(message).map_err(|_| no_json)?)
+}
+
+/// Reads a message that is known to be text.
+pub fn decode_text(message: &str) -> Result<Message<'_>, Refused> {
+    let no_json = Refused { failure: Failure::Json, subject: Subject::Unknown };
     // An array would be read field by field.
-    if !message.trim_ascii_start().starts_with(b"{") {
+    if !message.trim_ascii_start().starts_with('{') {
         return Err(no_json);
     }
-    // All of it at once, and not each field by itself.
-    let message = str::from_utf8(message).map_err(|_| no_json)?;
     let fields: Fields<'_> = serde_json::from_str(message).map_err(|_| no_json)?;
     match fields.action.and_then(text).as_deref() {
         Some("announce") => {
@@ -199,13 +205,38 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 /// A string of 20 characters below U+0100, one for each byte.
 fn twenty(raw: &RawValue) -> Option<[u8; 20]> {
-    let text = text(raw)?;
+    let mut rest = raw.get().as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let mut bytes = [0; 20];
-    let mut characters = text.chars();
     for byte in &mut bytes {
-        *byte = u8::try_from(characters.next()?).ok()?;
+        (*byte, rest) = character(rest)?;
     }
-    characters.next().is_none().then_some(bytes)
+    rest.is_empty().then_some(bytes)
+}
+
+/// The first character in a JSON string, if it is below U+0100, and what follows. The string is one: that was looked at.
+fn character(text: &[u8]) -> Option<(u8, &[u8])> {
+    Some(match text {
+        [b'\\', b'u', b'0', b'0', high, low, rest @ ..] => {
+            let [high, low] = [high, low].map(|digit| char::from(*digit).to_digit(16));
+            (u8::try_from(high? << 4 | low?).ok()?, rest)
+        }
+        [b'\\', letter, rest @ ..] => {
+            let byte = match letter {
+                b'b' => 0x08,
+                b't' => b'\t',
+                b'n' => b'\n',
+                b'f' => 0x0C,
+                b'r' => b'\r',
+                b'u' => return None,
+                itself => *itself,
+            };
+            (byte, rest)
+        }
+        // Two bytes of UTF-8.
+        [lead @ 0xC2..=0xC3, next, rest @ ..] => (lead << 6 | next & 0x3F, rest),
+        [0x80..=0xFF, ..] | [] => return None,
+        [byte, rest @ ..] => (*byte, rest),
+    })
 }
 
 /// A whole number, however it is written; a fraction is rounded up, so that something missing never reads as nothing.
@@ -240,9 +271,9 @@ pub fn write_announce(out: &mut Vec<u8>, info_hash: &InfoHash, reply: &Reply) {
     out.push(b'}');
 }
 
-/// Appends an offer for the peer that it is passed on to.
-pub fn write_offer(out: &mut Vec<u8>, info_hash: &InfoHash, peer_id: &PeerId, offer: &Offer<'_>) {
-    write_relay_head(out, info_hash, peer_id);
+/// Appends an offer for the peer that it is passed on to, behind what [`write_relay_head`] wrote for all of an announce.
+pub fn write_offer(out: &mut Vec<u8>, relay_head: &[u8], offer: &Offer<'_>) {
+    out.extend_from_slice(relay_head);
     if let Some(sdp) = offer.sdp {
         out.extend_from_slice(br#","offer":"#);
         out.extend_from_slice(sdp.as_bytes());
@@ -260,7 +291,8 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     out.push(b'}');
 }
 
-fn write_relay_head(out: &mut Vec<u8>, info_hash: &InfoHash, peer_id: &PeerId) {
+/// Appends what all begin with that a peer says to others about a torrent.
+pub fn write_relay_head(out: &mut Vec<u8>, info_hash: &InfoHash, peer_id: &PeerId) {
     out.extend_from_slice(br#"{"action":"announce","info_hash":"#);
     write_binary(out, &info_hash.0);
     out.extend_from_slice(br#","peer_id":"#);
@@ -326,21 +358,37 @@ fn write_number(out: &mut Vec<u8>, number: u32) {
 
 /// A JSON string of one character for each byte: UTF-8 where JSON allows it, escapes elsewhere.
 fn write_binary(out: &mut Vec<u8>, bytes: &[u8; 20]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
+    // Six bytes are the longest that one becomes. What is behind the shorter ones is written over.
+    let mut text = [b'"'; 1 + 20 * 6 + 1];
+    let mut at = 1;
     for byte in *bytes {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            ..0x20 => {
-                out.extend_from_slice(b"\\u00");
-                out.extend([byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
-            }
-            0x20..0x80 => out.push(byte),
-            0x80.. => out.extend_from_slice(char::from(byte).encode_utf8(&mut [0; 2]).as_bytes()),
-        }
+        let (written, len) = WRITTEN[usize::from(byte)];
+        text[at..at + 6].copy_from_slice(&written);
+        at += len;
     }
-    out.push(b'"');
+    text[at] = b'"';
+    out.extend_from_slice(&text[..=at]);
 }
+
+/// Each byte in a JSON string, and how long that is.
+static WRITTEN: [([u8; 6], usize); 256] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [([0; 6], 0); 256];
+    let mut byte: u8 = 0;
+    loop {
+        let (high, low) = (byte >> 4, byte & 15);
+        table[byte as usize] = match byte {
+            b'"' | b'\\' => ([b'\\', byte, 0, 0, 0, 0], 2),
+            ..0x20 => ([b'\\', b'u', b'0', b'0', HEX[high as usize], HEX[low as usize]], 6),
+            0x20..0x80 => ([byte, 0, 0, 0, 0, 0], 1),
+            0x80.. => ([0xC0 | byte >> 6, 0x80 | byte & 0x3F, 0, 0, 0, 0], 2),
+        };
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 #[cfg(test)]
 mod tests;

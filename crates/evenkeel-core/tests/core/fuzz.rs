@@ -118,7 +118,9 @@ pub(crate) fn web(data: &[u8]) {
             for offer in &offers.list {
                 assert!(offer.sdp.is_none_or(|sdp| sdp.len() <= SDP_BYTES_MAX));
                 out.clear();
-                ws::write_offer(&mut out, &ask.info_hash, &ask.peer_id, offer);
+                let mut head = Vec::new();
+                ws::write_relay_head(&mut head, &ask.info_hash, &ask.peer_id);
+                ws::write_offer(&mut out, &head, offer);
                 let Ok(Message::Announce(again, _)) = ws::decode(&out) else {
                     panic!("{}", out.escape_ascii())
                 };

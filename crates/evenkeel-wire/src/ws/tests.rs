@@ -55,7 +55,8 @@ fn binary_strings_are_read_escaped_and_as_utf_8() {
     let bytes: [u8; 20] = *b"\x00\x09\n\x1f !\"\\/az~\x7f\x80\x9f\xa0\xc3\xe9\xfe\xff";
     let escaped: String = bytes.iter().map(|byte| format!("\\u00{byte:02x}")).collect();
     let plain = written(|out| write_binary(out, &bytes));
-    for text in [format!("\"{escaped}\""), plain] {
+    let short = (r#""\b\f\n\r\t\"\\\/\u00E9 3456789012""#.to_owned(), *b"\x08\x0C\n\r\t\"\\/\xE9 3456789012");
+    for (text, bytes) in [(format!("\"{escaped}\""), bytes), (plain, bytes), short] {
         let message = format!(r#"{{"action":"scrape","info_hash":{text}}}"#);
         let Ok(Message::Scrape(scrape)) = decode(message.as_bytes()) else { panic!("{message}") };
         assert_eq!(scrape.hashes(), [InfoHash(bytes)]);
@@ -201,7 +202,8 @@ fn an_offer_is_passed_on_as_it_came() {
     let sdp = r#"{ "type" : "offer", "sdp": "v=0\r\no=- 1 2 IN IP4 127.0.0.1 \u00e9 é", "x":[1.50, 1e2] }"#;
     let message = format!(r#"{HEAD},"offers":[{{"offer":{sdp},"offer_id":"01234567890123456789"}}]}}"#);
     let Ok(Message::Announce(ask, offers)) = decode(message.as_bytes()) else { panic!() };
-    let out = written(|out| write_offer(out, &ask.info_hash, &ask.peer_id, &offers.list[0]));
+    let head = written(|out| write_relay_head(out, &ask.info_hash, &ask.peer_id));
+    let out = written(|out| write_offer(out, head.as_bytes(), &offers.list[0]));
     let expected = format!(
         r#"{{"action":"announce","info_hash":"tttttttttttttttttttt","peer_id":"-WW0091-abcdefghijkl","offer":{sdp},"offer_id":"01234567890123456789"}}"#
     );
@@ -210,7 +212,8 @@ fn an_offer_is_passed_on_as_it_came() {
 
 #[test]
 fn half_an_offer_is_passed_on_as_half() {
-    let out = written(|out| write_offer(out, &TORRENT, &PEER, &Offer { id: None, sdp: None }));
+    let head = written(|out| write_relay_head(out, &TORRENT, &PEER));
+    let out = written(|out| write_offer(out, head.as_bytes(), &Offer { id: None, sdp: None }));
     assert_eq!(
         out,
         r#"{"action":"announce","info_hash":"tttttttttttttttttttt","peer_id":"-WW0091-abcdefghijkl"}"#

@@ -157,7 +157,9 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
     }));
     let tasks = LocalSet::new();
     let (mail_for, mailbox) = (Arc::clone(shared), thread.mailbox);
+    let (post_of, outgoing_of) = (Arc::clone(shared), Rc::clone(&web));
     tasks.spawn_local(async move { ws::deliver_mail(&mail_for, &web, mailbox).await });
+    tasks.spawn_local(async move { ws::send_mail(&post_of, &outgoing_of).await });
     tasks.block_on(&runtime, async {
         let mut accepting = Vec::new();
         for listener in listeners {

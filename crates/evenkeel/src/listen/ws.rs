@@ -9,23 +9,26 @@ mod strangers;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use evenkeel_core::{Handout, PeerKey, Reason, Scope, SocketId, WebKey};
-use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subject};
+use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subject, frame};
 use evenkeel_wire::{Announce, Endpoint, Event, Failure, InfoHash, Key, PeerId, Scrape};
 use sha1::{Digest, Sha1};
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Error, Message};
 
-use self::line::Line;
-use self::post::Queue;
-pub(crate) use self::post::{Letter, Mailbox, Mailboxes, Sockets};
+use self::line::{Heard, Line, Turn};
+pub(crate) use self::post::{Mailbox, Mailboxes, Sockets};
+use self::post::{Post, Queue};
 pub(crate) use self::strangers::Strangers;
 use super::http::{Limits, Seat, Shared, stopped};
 use super::stream::Stream;
@@ -40,6 +43,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages that are handled before other sockets get their turn.
 const MESSAGES_PER_TURN: u32 = 16;
+/// The same, of bytes that are to be sent then.
+const BYTES_PER_TURN: usize = 64 * 1024;
+/// Buffers of a thread are kept up to this size, which holds any message that is passed on.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Pings that a peer may send between two looks at the clock, a minute apart by default: none that we know sends any.
 const PINGS_MAX: u32 = 60;
 /// Peers that one socket may speak for. Clients share a socket between all their torrents.
@@ -50,13 +57,30 @@ pub(crate) struct Local {
     pub(crate) worker: Worker,
     pub(crate) sockets: Sockets,
     receivers: Vec<SocketId>,
+    /// What all offers of an announce begin with.
+    head: Vec<u8>,
+    /// A message on its way out.
+    frame: Vec<u8>,
 }
 
 impl Local {
     /// Of a thread that holds no sockets yet.
     pub(crate) fn new(worker: Worker, sockets: Sockets) -> Self {
-        Self { worker, sockets, receivers: Vec::new() }
+        Self { worker, sockets, receivers: Vec::new(), head: Vec::new(), frame: Vec::new() }
     }
+
+    /// Puts a message into its frame.
+    fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        frame_in(&mut self.frame, write)
+    }
+}
+
+/// Puts a message into its frame, in a buffer that is used again.
+fn frame_in(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_BYTES);
+    frame::write_text(buffer, write);
+    buffer
 }
 
 /// The `Sec-WebSocket-Accept` for a key (RFC 6455, 4.2.2).
@@ -76,6 +100,16 @@ pub(super) async fn deliver_mail(shared: &Shared, local: &RefCell<Local>, mut ma
         };
         let Local { worker, sockets, .. } = &*local.borrow();
         add(&worker.counters.relays_lost, sockets.deliver(letters, shared.node.now()) as u64);
+    }
+}
+
+/// Has all sockets of the thread sent what others say to them, until the program stops.
+pub(super) async fn send_mail(shared: &Shared, local: &RefCell<Local>) {
+    let mut stopping = shared.stopping.clone();
+    let outgoing = local.borrow().sockets.outgoing();
+    tokio::select! {
+        () = outgoing.send_all() => {}
+        () = stopped(&mut stopping) => {}
     }
 }
 
@@ -109,17 +143,15 @@ pub(super) async fn serve(
         seat: &seat,
         pings_left: PINGS_MAX,
         pace: Pace::of(source),
+        heard: Instant::now(),
+        heard_in_turn: 0,
     };
     let ended = socket.run(&mut line).await;
     // From here on nobody is introduced to its peers any more, however long the farewell takes.
     drop(socket);
     if let End::Close(code, reason) = ended {
         log::peer_caused(format_args!("a WebSocket of {source} is closed: {reason}"));
-        let farewell = async {
-            line.feed(Message::close(Some(code), reason)).await?;
-            line.flush().await
-        };
-        timeout(FAREWELL_TIMEOUT, farewell).await.ok();
+        timeout(FAREWELL_TIMEOUT, line.say(Message::close(Some(code), reason))).await.ok();
     }
     timeout(FAREWELL_TIMEOUT, line.close()).await.ok();
     Ok(())
@@ -127,10 +159,33 @@ pub(super) async fn serve(
 
 /// Why a socket ends.
 enum End {
-    /// The peer is gone, or has broken the protocol and been told by the library.
+    /// The peer is gone.
     Gone,
+    /// It has broken the protocol, and been told by the library.
+    Broken(Error),
     /// We close it.
     Close(CloseCode, &'static str),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(_) | Error::AlreadyClosed => Self::Gone,
+            error => Self::Broken(error),
+        }
+    }
+}
+
+/// What a socket is woken for.
+enum Wake {
+    /// Something is to be sent.
+    Due,
+    /// Messages have come, and were taken; or it ends.
+    Took(Result<(), End>),
+    /// It is time to see whether the peer is still there.
+    Look,
+    /// The program stops.
+    Stopping,
 }
 
 /// One WebSocket without its stream.
@@ -146,6 +201,9 @@ struct Socket<'a> {
     seat: &'a Seat,
     pings_left: u32,
     pace: Pace,
+    /// When it last said something.
+    heard: Instant,
+    heard_in_turn: u32,
 }
 
 /// How many messages came within the minute.
@@ -176,49 +234,56 @@ impl Socket<'_> {
     /// Answers messages, passes on what waits in the queue, and sees whether the peer is still there.
     async fn run(&mut self, line: &mut Line) -> End {
         let mut stopping = self.shared.stopping.clone();
-        let mut heard = Deadline::now();
+        let mut stopping = pin!(stopped(&mut stopping));
+        let mut look = pin!(sleep_until(Deadline::now() + self.close_after() / 2));
         let mut was_pinged = false;
-        let look = sleep_until(heard + self.close_after() / 2);
-        tokio::pin!(look);
-        let mut turn = 0;
         loop {
-            let mut answer = None;
-            tokio::select! {
-                message = line.next() => {
-                    heard = Deadline::now();
-                    self.seat.use_now();
-                    was_pinged = false;
-                    match self.take(message) {
-                        Ok(Some(text)) => answer = Some(Message::text(text)),
-                        Ok(None) => {}
-                        Err(end) => return end,
-                    }
+            let wake = poll_fn(|cx| {
+                // What is to be sent goes first: nothing is heard while something waits.
+                if self.queue.poll_due(cx).is_ready() {
+                    return Poll::Ready(Wake::Due);
                 }
-                () = self.queue.filled() => {}
-                () = &mut look => {
-                    let (silent, close_after) = (heard.elapsed(), self.close_after());
+                self.heard_in_turn = 0;
+                if let Poll::Ready(took) = line.poll_take(cx, &mut |heard| self.take(heard)) {
+                    return Poll::Ready(Wake::Took(took));
+                }
+                if look.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Wake::Look);
+                }
+                stopping.as_mut().poll(cx).map(|()| Wake::Stopping)
+            });
+            match wake.await {
+                Wake::Due => {}
+                Wake::Took(Ok(())) => {
+                    was_pinged = false;
+                    // Others hear their messages first: all that these bring goes out together.
+                    tokio::task::yield_now().await;
+                }
+                Wake::Took(Err(End::Gone)) => return End::Gone,
+                Wake::Took(Err(end)) => {
+                    // What was answered before comes before the farewell.
+                    let sent = poll_fn(|cx| line.poll_send(cx, &self.queue));
+                    timeout(FAREWELL_TIMEOUT, sent).await.ok();
+                    return self.end(end);
+                }
+                Wake::Look => {
+                    let (silent, close_after) = (self.heard.elapsed(), self.close_after());
                     if silent >= close_after {
                         return End::Close(CloseCode::POLICY_VIOLATION, "silent for too long");
                     }
                     if silent >= close_after / 2 && !was_pinged {
                         was_pinged = true;
-                        answer = Some(Message::ping(""));
+                        self.queue.say(&frame::PING);
                     }
                     self.pings_left = PINGS_MAX;
-                    look.as_mut().reset(heard + if was_pinged { close_after } else { close_after / 2 });
+                    let after = if was_pinged { close_after } else { close_after / 2 };
+                    look.as_mut().reset((self.heard + after).into());
                 }
-                () = stopped(&mut stopping) => {
-                    return End::Close(CloseCode::GOING_AWAY, "the tracker stops");
-                }
+                Wake::Stopping => return End::Close(CloseCode::GOING_AWAY, "the tracker stops"),
             }
-            // A reply goes out before what came for the socket meanwhile.
-            let sent = timeout(WRITE_TIMEOUT, self.send(line, answer)).await;
-            if !matches!(sent, Ok(Ok(()))) {
+            let sent = poll_fn(|cx| line.poll_send(cx, &self.queue));
+            if !matches!(timeout(WRITE_TIMEOUT, sent).await, Ok(Ok(()))) {
                 return End::Gone;
-            }
-            turn += 1;
-            if turn % MESSAGES_PER_TURN == 0 {
-                tokio::task::yield_now().await;
             }
         }
     }
@@ -227,38 +292,45 @@ impl Socket<'_> {
         self.shared.limits.load().websocket_idle_timeout
     }
 
-    async fn send(&self, line: &mut Line, answer: Option<Message>) -> Result<(), Error> {
-        if let Some(answer) = answer {
-            line.feed(answer).await?;
+    /// Counts what was wrong, if the peer is to blame.
+    fn end(&self, end: End) -> End {
+        if let End::Broken(error) = &end {
+            self.count(Reason::Garbage);
+            log::peer_caused(format_args!("a WebSocket of {} is broken: {error}", self.source.ip()));
         }
-        while let Some(text) = self.queue.pop() {
-            line.feed(Message::text(text)).await?;
-        }
-        line.flush().await
+        end
     }
 
-    /// Looks what a message is; answers the reply, if it has one.
-    fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<Option<Vec<u8>>, End> {
-        let message = match message {
-            Some(Ok(message)) => message,
-            Some(Err(Error::Io(_))) | None => return Err(End::Gone),
-            Some(Err(error)) => {
-                self.count(Reason::Garbage);
-                log::peer_caused(format_args!("a WebSocket of {} is broken: {error}", self.source.ip()));
-                return Err(End::Gone);
-            }
-        };
-        if message.is_text() {
-            let began = Instant::now();
-            if !self.pace.allows(began, &self.shared.limits.load()) {
-                add(&self.local.borrow().worker.counters.websockets_too_busy, 1);
-                self.count(Reason::Garbage);
-                return Err(End::Close(CloseCode::POLICY_VIOLATION, "too many messages"));
-            }
-            let answered = self.shared.node.catch(|| self.answer(message.as_payload()));
-            self.local.borrow().worker.counters.count_latency(began.elapsed(), 1);
-            return answered.ok_or(End::Close(CloseCode::INTERNAL_SERVER_ERROR, Failure::Internal.text()));
+    /// Looks what a message is, and answers it.
+    fn take(&mut self, heard: Heard<'_>) -> Result<Turn, End> {
+        let now = Instant::now();
+        self.heard = now;
+        self.seat.use_now();
+        match heard {
+            Heard::Text(text) => self.take_text(text, now),
+            Heard::Other(message) => match message.as_text() {
+                Some(text) => self.take_text(text, now),
+                None => self.take_other(&message).map(|()| Turn::IsOver),
+            },
         }
+    }
+
+    fn take_text(&mut self, text: &str, began: Instant) -> Result<Turn, End> {
+        if !self.pace.allows(began, &self.shared.limits.load()) {
+            add(&self.local.borrow().worker.counters.websockets_too_busy, 1);
+            self.count(Reason::Garbage);
+            return Err(End::Close(CloseCode::POLICY_VIOLATION, "too many messages"));
+        }
+        let answered = self.shared.node.catch(|| self.answer(text));
+        self.local.borrow().worker.counters.count_latency(began.elapsed(), 1);
+        let waiting =
+            answered.ok_or(End::Close(CloseCode::INTERNAL_SERVER_ERROR, Failure::Internal.text()))?;
+        self.heard_in_turn += 1;
+        let is_over = self.heard_in_turn >= MESSAGES_PER_TURN || waiting >= BYTES_PER_TURN;
+        Ok(if is_over { Turn::IsOver } else { Turn::Goes })
+    }
+
+    fn take_other(&mut self, message: &Message) -> Result<(), End> {
         if message.is_binary() {
             self.count(Reason::Garbage);
             return Err(End::Close(CloseCode::UNSUPPORTED_DATA, "messages are text"));
@@ -271,55 +343,65 @@ impl Socket<'_> {
                 return Err(End::Close(CloseCode::POLICY_VIOLATION, "too many pings"));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// Answers a message; nothing is the answer to some.
-    fn answer(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        let request = ws::decode(text);
+    /// Says something to the peer, when its turn is over; answers how many bytes wait for that.
+    fn say(&self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        self.queue.say(self.local.borrow_mut().frame(write))
+    }
+
+    fn refuse(&self, refused: &Refused) -> usize {
+        self.say(|out| ws::write_failure(out, refused))
+    }
+
+    /// Answers a message, if there is anything to answer; says how many bytes of answers wait to be sent.
+    fn answer(&mut self, text: &str) -> usize {
+        let request = ws::decode_text(text);
         if matches!(request, Ok(Request::Scrape(_) | Request::ScrapeAll))
             && let Err(failure) = self.admit_scrape()
         {
             // The node has counted it.
-            return Some(refusal(&Refused { failure, subject: Subject::Scrape }));
+            return self.refuse(&Refused { failure, subject: Subject::Scrape });
         }
         let refused = match request {
-            Ok(Request::Announce(ask, offers)) => return Some(self.announce(&ask, &offers)),
-            Ok(Request::Answer(answer)) => {
-                self.pass_on(&answer);
-                return None;
-            }
-            Ok(Request::Scrape(scrape)) => return Some(self.scrape(scrape)),
+            Ok(Request::Announce(ask, offers)) => return self.announce(&ask, &offers),
+            Ok(Request::Answer(answer)) => return self.pass_on(&answer),
+            Ok(Request::Scrape(scrape)) => return self.scrape(scrape),
             Ok(Request::ScrapeAll) => match self.shared.scrape_all() {
                 Some(files) => {
                     self.count(Reason::Scraped);
-                    return Some(self.write_scrape(files.into_iter()));
+                    return self.say_scrape(files.into_iter());
                 }
                 None => Refused { failure: Failure::NoHashes, subject: Subject::Scrape },
             },
             Err(refused) => refused,
         };
         self.count(Reason::Failed(refused.failure));
-        Some(refusal(&refused))
+        self.refuse(&refused)
     }
 
-    fn announce(&mut self, ask: &Announce, offers: &Offers<'_>) -> Vec<u8> {
+    fn announce(&mut self, ask: &Announce, offers: &Offers<'_>) -> usize {
         let peer = (ask.info_hash, ask.peer_id);
         let subject = Subject::Announce(ask.info_hash);
         let is_leaving = ask.event == Event::Stopped;
         if !is_leaving && self.peers.len() >= PEERS_PER_SOCKET_MAX && !self.peers.contains(&peer) {
             self.count(Reason::Failed(Failure::SocketFull));
-            return refusal(&Refused { failure: Failure::SocketFull, subject });
+            return self.refuse(&Refused { failure: Failure::SocketFull, subject });
         }
-        let Local { worker, sockets, receivers } = &mut *self.local.borrow_mut();
+        let local = &mut *self.local.borrow_mut();
         let key = PeerKey::Web(WebKey { source: self.source, socket: self.id, peer_id: ask.peer_id });
         let node = &self.shared.node;
         let place = node.place(&ask.info_hash);
         let caller = Announcer { key, place, secret: self.secret.as_deref() };
-        let reply = match node.announce(worker, caller, ask, &mut Handout::to_sockets(receivers)) {
+        let out = &mut Handout::to_sockets(&mut local.receivers);
+        let reply = match node.announce(&mut local.worker, caller, ask, out) {
             Ok(reply) => reply,
             // The node has counted it.
-            Err(failure) => return refusal(&Refused { failure, subject }),
+            Err(failure) => {
+                let refused = Refused { failure, subject };
+                return self.queue.say(local.frame(|out| ws::write_failure(out, &refused)));
+            }
         };
         if is_leaving {
             self.peers.remove(&peer);
@@ -329,44 +411,49 @@ impl Socket<'_> {
         if let Some(strangers) = &self.shared.strangers {
             if is_leaving { strangers.forget(peer, self.id) } else { strangers.learn(peer, self.id) }
         }
-        let mut text = Vec::with_capacity(256);
-        ws::write_announce(&mut text, &ask.info_hash, &reply);
+        let waiting = self.queue.say(local.frame(|out| ws::write_announce(out, &ask.info_hash, &reply)));
+        self.pass_offers_on(local, ask, offers);
+        waiting
+    }
 
-        let letters: Vec<Letter> = receivers
-            .iter()
-            .zip(&offers.list)
-            .map(|(to, offer)| {
-                let mut text = Vec::with_capacity(256 + offer.sdp.map_or(0, str::len));
-                ws::write_offer(&mut text, &ask.info_hash, &ask.peer_id, offer);
-                let key = offer.id.map(|id| (node.offer_key(&ask.info_hash, &ask.peer_id, &id), self.id));
-                Letter { to: *to, text, offer: key }
-            })
-            .collect();
+    /// Brings offers to the sockets that were chosen.
+    fn pass_offers_on(&self, local: &mut Local, ask: &Announce, offers: &Offers<'_>) {
+        let node = &self.shared.node;
+        let Local { worker, sockets, receivers, head, frame } = local;
+        head.clear();
+        ws::write_relay_head(head, &ask.info_hash, &ask.peer_id);
+        let mut post = Post::new(sockets, &self.shared.mailboxes, node.now());
+        for (to, offer) in receivers.iter().zip(&offers.list) {
+            let note = offer.id.map(|id| (node.offer_key(&ask.info_hash, &ask.peer_id, &id), self.id));
+            post.put(*to, frame_in(frame, |out| ws::write_offer(out, head, offer)), note);
+        }
         add(&worker.counters.offers_dropped, offers.dropped as u64);
-        add(&worker.counters.offers_relayed, letters.len() as u64);
-        let lost = sockets.post(letters, &self.shared.mailboxes, node.now());
-        add(&worker.counters.relays_lost, lost as u64);
-        text
+        add(&worker.counters.offers_relayed, receivers.len().min(offers.list.len()) as u64);
+        add(&worker.counters.relays_lost, post.send() as u64);
     }
 
     /// Brings an answer to the socket whose offer it answers. There is no reply: clients expect none.
-    fn pass_on(&self, answer: &Answer<'_>) {
+    fn pass_on(&self, answer: &Answer<'_>) -> usize {
         let node = &self.shared.node;
+        let now = node.now();
         let offer = answer.offer_id.and_then(|id| {
             let key = node.offer_key(&answer.info_hash, &answer.to_peer_id, &id);
-            self.queue.take_offer(key, node.now())
+            self.queue.take_offer(key, now)
         });
         let offer = offer.or_else(|| {
             let strangers = self.shared.strangers.as_ref()?;
             strangers.find((answer.info_hash, answer.to_peer_id))
         });
-        let Some(to) = offer else { return self.count(Reason::AnsweredStranger) };
-        let mut text = Vec::with_capacity(256 + answer.sdp.len());
-        ws::write_answer(&mut text, answer);
-        let Local { worker, sockets, .. } = &*self.local.borrow();
-        let lost = sockets.post(vec![Letter { to, text, offer: None }], &self.shared.mailboxes, node.now());
-        add(&worker.counters.relays_lost, lost as u64);
+        let Some(to) = offer else {
+            self.count(Reason::AnsweredStranger);
+            return 0;
+        };
+        let Local { worker, sockets, frame, .. } = &mut *self.local.borrow_mut();
+        let mut post = Post::new(sockets, &self.shared.mailboxes, now);
+        post.put(to, frame_in(frame, |out| ws::write_answer(out, answer)), None);
+        add(&worker.counters.relays_lost, post.send() as u64);
         worker.counters.count(Reason::Answered);
+        0
     }
 
     fn admit_scrape(&self) -> Result<(), Failure> {
@@ -374,17 +461,15 @@ impl Socket<'_> {
         self.shared.node.admit_scrape(&self.local.borrow().worker, &asker)
     }
 
-    fn scrape(&self, mut scrape: Scrape) -> Vec<u8> {
+    fn scrape(&self, mut scrape: Scrape) -> usize {
         scrape.sort_and_merge();
         let node = &self.shared.node;
         self.count(Reason::Scraped);
-        self.write_scrape(scrape.hashes().iter().map(|info_hash| (*info_hash, node.scrape(info_hash))))
+        self.say_scrape(scrape.hashes().iter().map(|info_hash| (*info_hash, node.scrape(info_hash))))
     }
 
-    fn write_scrape(&self, files: impl Iterator<Item = (InfoHash, evenkeel_wire::Stats)>) -> Vec<u8> {
-        let mut text = Vec::new();
-        ws::write_scrape(&mut text, files, self.shared.node.orders().rules.min_interval_secs);
-        text
+    fn say_scrape(&self, files: impl Iterator<Item = (InfoHash, evenkeel_wire::Stats)>) -> usize {
+        self.say(|out| ws::write_scrape(out, files, self.shared.node.orders().rules.min_interval_secs))
     }
 
     fn count(&self, reason: Reason) {
@@ -417,12 +502,6 @@ impl Drop for Socket<'_> {
             self.shared.node.leave(worker, key, &leaving);
         }
     }
-}
-
-fn refusal(refused: &Refused) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
-    ws::write_failure(&mut text, refused);
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The stream of a WebSocket, which holds buffers only while there is something in them.
 //!
-//! The library reads into a buffer of at least 8 KiB, and keeps it as large as the largest message was. Most sockets of a
-//! tracker wait most of the time: between messages the library's part is taken down, and the bare stream waits.
+//! Messages that come as nearly all do, text in one frame, are read into the stack and taken from there. Anything else is
+//! for the library. It reads into a buffer of at least 8 KiB, and keeps it as large as the largest message was: between
+//! messages its part is taken down again.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,106 +11,213 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use evenkeel_wire::limits::WS_MESSAGE_BYTES_MAX;
+use evenkeel_wire::ws::frame::{self, Start};
 use futures_util::{Sink, SinkExt, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_websockets::{Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
+use tokio_websockets::{Error, Limits, Message, ServerBuilder, WebSocketStream};
 
+use super::post::Queue;
 use crate::listen::stream::Stream;
 
-/// What is read at once from a stream that waited.
-const READ_BYTES: usize = 4096;
+/// What is read at once: an announce with ten offers of most browsers.
+const READ_BYTES: usize = 16 * 1024;
 
 /// A WebSocket of ours.
-pub(super) enum Line {
-    /// Between messages.
-    Waiting(Stream),
-    /// Within one, or with something to send.
+pub(super) struct Line {
+    state: State,
+    /// Half an ordinary message; or messages that came together with more than a turn takes.
+    read: Vec<u8>,
+    is_library_sending: bool,
+}
+
+enum State {
+    /// Between messages, or within an ordinary one.
+    Plain(Stream),
+    /// Within anything else.
     Busy(Box<WebSocketStream<Watched>>),
     /// On the way from one to the other.
     Moving,
 }
 
+/// What came.
+pub(super) enum Heard<'a> {
+    /// A message of the ordinary kind.
+    Text(&'a str),
+    /// What the library made of something else.
+    Other(Message),
+}
+
+/// What to do after a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Take the next, if it is there.
+    Goes,
+    /// Let others have their turn first.
+    IsOver,
+}
+
+/// How far the messages at the start of some bytes were taken.
+enum Taken {
+    /// The next has not come whole, or has to wait.
+    Some,
+    /// None of them has come whole.
+    None,
+    /// Something else follows.
+    Strange,
+}
+
 impl Line {
     /// Of a stream on which nothing but frames comes from now on.
     pub(super) fn new(stream: Stream) -> Self {
-        Self::Waiting(stream)
+        Self { state: State::Plain(stream), read: Vec::new(), is_library_sending: false }
     }
 
-    /// The next message; `None` when the peer is gone.
-    pub(super) async fn next(&mut self) -> Option<Result<Message, Error>> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+    /// Waits for messages, and has those taken that have come, as many as a turn holds. All that is to be sent must be
+    /// sent before this is called again: see [`Line::poll_send`].
+    pub(super) fn poll_take<E: From<Error>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut impl FnMut(Heard<'_>) -> Result<Turn, E>,
+    ) -> Poll<Result<(), E>> {
         loop {
-            match self {
-                Self::Waiting(stream) => {
+            match &mut self.state {
+                State::Plain(stream) => {
                     let mut room = [MaybeUninit::uninit(); READ_BYTES];
                     let mut fresh = ReadBuf::uninit(&mut room);
-                    if let Err(error) = ready!(Pin::new(&mut *stream).poll_read(cx, &mut fresh)) {
-                        return Poll::Ready(Some(Err(Error::Io(error))));
+                    let mut taken =
+                        if self.read.is_empty() { Taken::None } else { take_stored(&mut self.read, take)? };
+                    if matches!(taken, Taken::None) {
+                        ready!(Pin::new(stream).poll_read(cx, &mut fresh)).map_err(Error::Io)?;
+                        if fresh.filled().is_empty() {
+                            return Poll::Ready(Err(Error::Io(io::ErrorKind::UnexpectedEof.into()).into()));
+                        }
+                        let used = if self.read.is_empty() {
+                            let (used, now_taken) = take_texts(fresh.filled_mut(), take)?;
+                            taken = now_taken;
+                            used
+                        } else {
+                            0
+                        };
+                        self.read.extend_from_slice(&fresh.filled()[used..]);
                     }
-                    if fresh.filled().is_empty() {
-                        return Poll::Ready(None);
+                    match taken {
+                        Taken::Some => return Poll::Ready(Ok(())),
+                        Taken::None => {}
+                        Taken::Strange => self.call_library(),
                     }
-                    stream.put_back(fresh.filled().to_vec());
                 }
-                Self::Busy(busy) => {
-                    let polled = Pin::new(&mut **busy).poll_next(cx);
-                    if polled.is_ready() || !busy.get_ref().frames.are_between_messages() {
-                        return polled;
+                State::Busy(busy) => match Pin::new(&mut **busy).poll_next(cx) {
+                    // Whatever it is, the library may have an answer to be sent.
+                    Poll::Ready(Some(message)) => {
+                        take(Heard::Other(message?))?;
+                        return Poll::Ready(Ok(()));
                     }
-                    // All that was read has been taken, and all that was sent is flushed: see `flush`.
-                    if let Self::Busy(busy) = std::mem::replace(self, Self::Moving) {
-                        *self = Self::Waiting(busy.into_inner().stream);
-                    }
-                    continue;
-                }
-                Self::Moving => return Poll::Ready(None),
+                    Poll::Ready(None) => return Poll::Ready(Err(Error::AlreadyClosed.into())),
+                    Poll::Pending if !busy.get_ref().frames.are_between_messages() => return Poll::Pending,
+                    // All that was read has been taken, and all that was sent is flushed.
+                    Poll::Pending => self.dismiss_library(),
+                },
+                State::Moving => return Poll::Ready(Err(Error::AlreadyClosed.into())),
             }
-            self.busy();
         }
     }
 
-    /// Queues a message.
-    pub(super) async fn feed(&mut self, message: Message) -> Result<(), Error> {
-        match self.busy() {
-            Some(busy) => busy.feed(message).await,
-            None => Err(Error::AlreadyClosed),
+    /// Sends what waits in `queue`, and then what the library has to say to what it read.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, queue: &Queue) -> Poll<Result<(), Error>> {
+        match &mut self.state {
+            State::Plain(stream) => {
+                ready!(queue.poll_send(stream, cx))?;
+                Pin::new(stream).poll_flush(cx).map_err(Error::Io)
+            }
+            State::Busy(busy) => {
+                // Half a frame of the library's may be sent already.
+                if !self.is_library_sending {
+                    ready!(queue.poll_send(&mut busy.get_mut().stream, cx))?;
+                }
+                let sent = Pin::new(&mut **busy).poll_flush(cx);
+                self.is_library_sending = sent.is_pending();
+                sent
+            }
+            State::Moving => Poll::Ready(Err(Error::AlreadyClosed)),
         }
     }
 
-    /// Sends what is queued, answers to pings included. It must come between two calls of `next`.
-    pub(super) async fn flush(&mut self) -> Result<(), Error> {
-        match self {
-            Self::Busy(busy) => busy.flush().await,
-            // Nothing is queued.
-            Self::Waiting(_) | Self::Moving => Ok(()),
+    /// Says why it ends.
+    pub(super) async fn say(&mut self, farewell: Message) -> Result<(), Error> {
+        self.call_library();
+        match &mut self.state {
+            State::Busy(busy) => busy.send(farewell).await,
+            State::Plain(_) | State::Moving => Err(Error::AlreadyClosed),
         }
     }
 
     /// Says goodbye, and waits for the peer's.
     pub(super) async fn close(&mut self) -> Result<(), Error> {
-        match self.busy() {
-            Some(busy) => poll_fn(|cx| Pin::new(&mut *busy).poll_close(cx)).await,
-            None => Ok(()),
+        self.call_library();
+        match &mut self.state {
+            State::Busy(busy) => poll_fn(|cx| Pin::new(&mut *busy).poll_close(cx)).await,
+            State::Plain(_) | State::Moving => Ok(()),
         }
     }
 
-    /// Sets the library's part up, if it is not.
-    fn busy(&mut self) -> Option<&mut WebSocketStream<Watched>> {
-        if let Self::Waiting(_) = self
-            && let Self::Waiting(stream) = std::mem::replace(self, Self::Moving)
+    /// Sets the library's part up, if it is not: it goes on with what was read.
+    fn call_library(&mut self) {
+        if matches!(self.state, State::Plain(_))
+            && let State::Plain(mut stream) = std::mem::replace(&mut self.state, State::Moving)
         {
+            stream.put_back(std::mem::take(&mut self.read));
             let limits = Limits::default().max_payload_len(Some(WS_MESSAGE_BYTES_MAX));
-            // Messages are not cut into frames: some clients of old do not put them together again.
-            let config = Config::default().frame_size(usize::MAX);
             let watched = Watched { stream, frames: Frames::default() };
-            *self = Self::Busy(Box::new(ServerBuilder::new().limits(limits).config(config).serve(watched)));
+            self.state = State::Busy(Box::new(ServerBuilder::new().limits(limits).serve(watched)));
         }
-        match self {
-            Self::Busy(busy) => Some(busy),
-            Self::Waiting(_) | Self::Moving => None,
+    }
+
+    /// Takes the library's part down, which has nothing left.
+    fn dismiss_library(&mut self) {
+        if let State::Busy(busy) = std::mem::replace(&mut self.state, State::Moving) {
+            self.state = State::Plain(busy.into_inner().stream);
+        }
+    }
+}
+
+/// Has the messages taken that `read` begins with, and keeps the rest.
+fn take_stored<E>(
+    read: &mut Vec<u8>,
+    take: &mut impl FnMut(Heard<'_>) -> Result<Turn, E>,
+) -> Result<Taken, E> {
+    let (used, taken) = take_texts(read, take)?;
+    read.drain(..used);
+    if read.is_empty() {
+        *read = Vec::new();
+    }
+    Ok(taken)
+}
+
+/// Has the messages taken that `bytes` begin with, as many as a turn holds; says how many bytes they were.
+fn take_texts<E>(
+    bytes: &mut [u8],
+    take: &mut impl FnMut(Heard<'_>) -> Result<Turn, E>,
+) -> Result<(usize, Taken), E> {
+    let mut used = 0;
+    let mut taken = Taken::None;
+    loop {
+        let head = match frame::look(&bytes[used..]) {
+            Start::Text(head) => head,
+            Start::Partial => return Ok((used, taken)),
+            Start::Strange => return Ok((used, Taken::Strange)),
+        };
+        let payload = &mut bytes[used + head.at..][..head.len];
+        frame::mask(payload, head.mask);
+        let Ok(text) = simdutf8::basic::from_utf8(payload) else {
+            // It is for the library to refuse, as it came.
+            frame::mask(payload, head.mask);
+            return Ok((used, Taken::Strange));
+        };
+        let turn = take(Heard::Text(text))?;
+        used += head.at + head.len;
+        taken = Taken::Some;
+        if turn == Turn::IsOver {
+            return Ok((used, taken));
         }
     }
 }

@@ -3,31 +3,51 @@
 //!
 //! Queues and mailboxes are bounded. What does not fit is dropped and counted: an offer or answer that is lost costs
 //! its peer one of several tries, and clients try again at the next announce.
+//!
+//! To send is what costs most, and costs the same for one message as for ten. Where many are passed on, what is for a
+//! socket waits a moment for what else will be.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use evenkeel_core::relay::{OfferKey, Offers};
 use evenkeel_core::{SocketId, Time};
+use foldhash::fast::RandomState;
+use tokio::io::AsyncWrite;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
 
 /// Messages that wait for one socket at most.
 const QUEUE_MESSAGES_MAX: usize = 64;
 /// Bytes that wait for one socket at most.
 const QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// Room that is made for the first of them.
+const QUEUE_BYTES_MIN: usize = 4096;
 /// Batches that wait for one thread at most; one holds the offers of one announce.
 const MAILBOX_BATCHES_MAX: usize = 1024;
+/// A thread is busy that has passed on so many messages since it last sent some, and one for so many of its sockets.
+const BUSY_MESSAGES: usize = 64;
+const BUSY_SOCKETS: usize = 16;
+/// How long what a busy thread passes on waits for more.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A message on its way to another socket.
 pub(crate) struct Letter {
     /// Which socket.
     pub to: SocketId,
-    /// The message.
-    pub text: Vec<u8>,
+    /// The message, in its frame.
+    pub frame: Box<[u8]>,
     /// For an offer that can be answered: what the receiver must know of it, and whose it is.
-    pub offer: Option<(OfferKey, SocketId)>,
+    pub offer: Option<Note>,
 }
+
+/// What is remembered of an offer, and the socket that made it.
+pub(super) type Note = (OfferKey, SocketId);
 
 /// The way to every thread's sockets.
 pub(crate) struct Mailboxes(Vec<mpsc::Sender<Vec<Letter>>>);
@@ -54,13 +74,19 @@ impl Mailboxes {
 pub(crate) struct Sockets {
     worker: u16,
     opened: u64,
-    open: HashMap<SocketId, Rc<Queue>>,
+    open: HashMap<SocketId, Rc<Queue>, RandomState>,
+    outgoing: Rc<Outgoing>,
 }
 
 impl Sockets {
     /// None yet.
     pub(crate) fn new(worker: u16) -> Self {
-        Self { worker, opened: 0, open: HashMap::new() }
+        Self { worker, opened: 0, open: HashMap::default(), outgoing: Rc::default() }
+    }
+
+    /// What waits for any of them.
+    pub(super) fn outgoing(&self) -> Rc<Outgoing> {
+        Rc::clone(&self.outgoing)
     }
 
     /// A new socket.
@@ -69,83 +95,219 @@ impl Sockets {
         let id = SocketId::new(self.worker, self.opened);
         let queue = Rc::<Queue>::default();
         self.open.insert(id, Rc::clone(&queue));
+        self.outgoing.open.set(self.open.len());
         (id, queue)
     }
 
     /// A socket is gone.
     pub(super) fn close(&mut self, id: SocketId) {
         self.open.remove(&id);
+        self.outgoing.open.set(self.open.len());
         if self.open.len() < self.open.capacity() / 4 {
             self.open.shrink_to(self.open.len() * 2);
         }
     }
 
-    /// Passes letters on, those of other threads through their mailboxes; answers how many were lost.
-    pub(super) fn post(&self, letters: Vec<Letter>, mailboxes: &Mailboxes, now: Time) -> usize {
-        let mut away: Vec<(u16, Vec<Letter>)> = Vec::new();
-        let mut home = Vec::new();
-        for letter in letters {
-            let worker = letter.to.worker();
-            if worker == self.worker {
-                home.push(letter);
-            } else {
-                match away.iter_mut().find(|(other, _)| *other == worker) {
-                    Some((_, batch)) => batch.push(letter),
-                    None => away.push((worker, vec![letter])),
-                }
-            }
-        }
-        let lost: usize = away.into_iter().map(|(worker, batch)| mailboxes.send(worker, batch)).sum();
-        lost + self.deliver(home, now)
-    }
-
     /// Puts letters into the queues of this thread's sockets; answers how many were lost.
     pub(crate) fn deliver(&self, letters: Vec<Letter>, now: Time) -> usize {
-        // A socket that was closed meanwhile is no longer there: what was for it is of no use to anybody.
-        let lost = |letter: Letter| self.open.get(&letter.to).is_none_or(|queue| !queue.push(letter, now));
+        let lost = |letter: Letter| !self.put(letter.to, &letter.frame, letter.offer, now);
         letters.into_iter().map(lost).filter(|lost| *lost).count()
+    }
+
+    /// Puts a message into the queue of one of this thread's sockets, if there is room.
+    fn put(&self, to: SocketId, frame: &[u8], offer: Option<Note>, now: Time) -> bool {
+        // A socket that was closed meanwhile is no longer there: what was for it is of no use to anybody.
+        self.open.get(&to).is_some_and(|queue| {
+            let has_room = queue.push(frame, offer, now);
+            if has_room {
+                self.outgoing.add(queue);
+            }
+            has_room
+        })
+    }
+}
+
+/// Passes messages on: those for sockets of other threads go together, to their mailboxes.
+pub(super) struct Post<'a> {
+    sockets: &'a Sockets,
+    mailboxes: &'a Mailboxes,
+    now: Time,
+    away: Vec<(u16, Vec<Letter>)>,
+    lost: usize,
+}
+
+impl<'a> Post<'a> {
+    /// From one of `sockets`.
+    pub(super) fn new(sockets: &'a Sockets, mailboxes: &'a Mailboxes, now: Time) -> Self {
+        Self { sockets, mailboxes, now, away: Vec::new(), lost: 0 }
+    }
+
+    /// Passes one message on.
+    pub(super) fn put(&mut self, to: SocketId, frame: &[u8], offer: Option<Note>) {
+        let worker = to.worker();
+        if worker == self.sockets.worker {
+            self.lost += usize::from(!self.sockets.put(to, frame, offer, self.now));
+            return;
+        }
+        let letter = Letter { to, frame: frame.into(), offer };
+        match self.away.iter_mut().find(|(other, _)| *other == worker) {
+            Some((_, batch)) => batch.push(letter),
+            None => self.away.push((worker, vec![letter])),
+        }
+    }
+
+    /// Sends what is for other threads; answers how many messages were lost.
+    pub(super) fn send(self) -> usize {
+        let lost: usize =
+            self.away.into_iter().map(|(worker, batch)| self.mailboxes.send(worker, batch)).sum();
+        self.lost + lost
+    }
+}
+
+/// Sockets of one thread for which something waits that was passed on, each once.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    queues: RefCell<Vec<Rc<Queue>>>,
+    messages: Cell<usize>,
+    /// Sockets of the thread.
+    open: Cell<usize>,
+    filled: Notify,
+}
+
+impl Outgoing {
+    fn add(&self, queue: &Rc<Queue>) {
+        self.messages.set(self.messages.get() + 1);
+        if queue.is_half_full() {
+            queue.wake();
+        }
+        if !queue.is_outgoing.replace(true) {
+            let mut queues = self.queues.borrow_mut();
+            queues.push(Rc::clone(queue));
+            if queues.len() == 1 {
+                self.filled.notify_one();
+            }
+        }
+    }
+
+    /// Has sockets sent what waits for them, for as long as the program runs: at once where little is passed on, and after
+    /// a pause where that has been much.
+    pub(super) async fn send_all(&self) {
+        let mut is_busy = false;
+        loop {
+            self.filled.notified().await;
+            if is_busy {
+                sleep(BUSY_PAUSE).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+            is_busy = self.send() >= BUSY_MESSAGES.max(self.open.get() / BUSY_SOCKETS);
+        }
+    }
+
+    /// Wakes all sockets for which something waits; answers how many messages that were since the last time.
+    fn send(&self) -> usize {
+        for queue in self.queues.take() {
+            queue.is_outgoing.set(false);
+            queue.wake();
+        }
+        self.messages.take()
     }
 }
 
 /// What waits for one socket, and which offers it was handed.
 #[derive(Default)]
 pub(super) struct Queue {
-    waiting: RefCell<VecDeque<Vec<u8>>>,
-    bytes: Cell<usize>,
+    waiting: RefCell<Waiting>,
     offers: RefCell<Offers>,
-    filled: Notify,
+    /// Who waits for the queue to be sent.
+    waker: RefCell<Option<Waker>>,
+    /// It is time to send what waits.
+    is_due: Cell<bool>,
+    /// It is among those of [`Outgoing`].
+    is_outgoing: Cell<bool>,
+}
+
+/// Messages in their frames.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    sent: usize,
+    messages: usize,
+}
+
+impl Waiting {
+    fn add(&mut self, frame: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            // Most often there are some: to make room once is cheaper than for each.
+            self.bytes.reserve(frame.len().max(QUEUE_BYTES_MIN));
+        }
+        self.bytes.extend_from_slice(frame);
+    }
 }
 
 impl Queue {
-    fn push(&self, letter: Letter, now: Time) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        let bytes = self.bytes.get() + letter.text.len();
-        if waiting.len() >= QUEUE_MESSAGES_MAX || bytes > QUEUE_BYTES_MAX {
+    fn push(&self, frame: &[u8], offer: Option<Note>, now: Time) -> bool {
+        let waiting = &mut *self.waiting.borrow_mut();
+        if waiting.messages >= QUEUE_MESSAGES_MAX || waiting.bytes.len() + frame.len() > QUEUE_BYTES_MAX {
             return false;
         }
-        waiting.push_back(letter.text);
-        self.bytes.set(bytes);
-        if let Some((key, from)) = letter.offer {
+        waiting.add(frame);
+        waiting.messages += 1;
+        if let Some((key, from)) = offer {
             self.offers.borrow_mut().remember(key, from, now);
         }
-        self.filled.notify_one();
         true
     }
 
-    /// Takes the oldest message.
-    pub(super) fn pop(&self) -> Option<Vec<u8>> {
-        let mut waiting = self.waiting.borrow_mut();
-        let text = waiting.pop_front();
-        self.bytes.set(self.bytes.get() - text.as_ref().map_or(0, Vec::len));
-        if waiting.is_empty() {
-            *waiting = VecDeque::new();
-        }
-        text
+    fn is_half_full(&self) -> bool {
+        let waiting = self.waiting.borrow();
+        waiting.messages >= QUEUE_MESSAGES_MAX / 2 || waiting.bytes.len() >= QUEUE_BYTES_MAX / 2
     }
 
-    /// Ends when there is something to take.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
+    /// Has the socket send what waits.
+    fn wake(&self) {
+        self.is_due.set(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Adds what the socket itself has to say, and has to send before it hears more. Answers how many bytes wait.
+    pub(super) fn say(&self, frame: &[u8]) -> usize {
+        let waiting = &mut *self.waiting.borrow_mut();
+        waiting.add(frame);
+        waiting.bytes.len()
+    }
+
+    /// Ready when it is time to send what waits.
+    pub(super) fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_due.get() {
+            return Poll::Ready(());
+        }
+        let waker = &mut *self.waker.borrow_mut();
+        match waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Sends all that waits.
+    pub(super) fn poll_send(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let waiting = &mut *self.waiting.borrow_mut();
+        while waiting.sent < waiting.bytes.len() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &waiting.bytes[waiting.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                len => waiting.sent += len,
+            }
+        }
+        *waiting = Waiting::default();
+        self.is_due.set(false);
+        Poll::Ready(Ok(()))
     }
 
     /// Whose offer is answered; see [`Offers::take`].
@@ -161,7 +323,15 @@ mod tests {
     const NOW: Time = Time(0);
 
     fn letter(to: SocketId, len: usize) -> Letter {
-        Letter { to, text: vec![0; len], offer: None }
+        Letter { to, frame: vec![0; len].into(), offer: None }
+    }
+
+    /// Everything that waits, and how much that is.
+    fn sent(queue: &Queue) -> usize {
+        let mut bytes = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(queue.poll_send(&mut bytes, &mut cx).is_ready());
+        bytes.len()
     }
 
     #[test]
@@ -170,8 +340,8 @@ mod tests {
         let (id, queue) = sockets.open();
         let lost = sockets.deliver((0..100).map(|_| letter(id, 10)).collect(), NOW);
         assert_eq!(lost, 100 - QUEUE_MESSAGES_MAX);
-        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), QUEUE_MESSAGES_MAX);
-        assert_eq!(queue.bytes.get(), 0);
+        assert_eq!(sent(&queue), QUEUE_MESSAGES_MAX * 10);
+        assert_eq!(queue.waiting.borrow().bytes.capacity(), 0);
         let lost = sockets.deliver((0..20).map(|_| letter(id, 30_000)).collect(), NOW);
         assert_eq!(20 - lost, QUEUE_BYTES_MAX / 30_000);
     }
@@ -184,12 +354,15 @@ mod tests {
         let (far, far_queue) = there.open();
         let nowhere = SocketId::new(7, 1);
         let gone = SocketId::new(0, 99);
-        let letters = [near, far, nowhere, gone, far].map(|to| letter(to, 1)).into();
-        assert_eq!(here.post(letters, &mailboxes, NOW), 2);
-        assert_eq!(near_queue.waiting.borrow().len(), 1);
+        let mut post = Post::new(&here, &mailboxes, NOW);
+        for to in [near, far, nowhere, gone, far] {
+            post.put(to, b"x", None);
+        }
+        assert_eq!(post.send(), 2);
+        assert_eq!(sent(&near_queue), 1);
         let batch = receivers[1].try_recv().unwrap();
         assert_eq!(there.deliver(batch, NOW), 0);
-        assert_eq!(far_queue.waiting.borrow().len(), 2);
+        assert_eq!(sent(&far_queue), 2);
         assert!(receivers[0].try_recv().is_err());
         there.close(far);
         assert_eq!(there.deliver(vec![letter(far, 1)], NOW), 1);
@@ -201,9 +374,60 @@ mod tests {
         let here = Sockets::new(0);
         let far = SocketId::new(1, 1);
         let lost: usize = (0..MAILBOX_BATCHES_MAX + 10)
-            .map(|_| here.post(vec![letter(far, 1), letter(far, 1)], &mailboxes, NOW))
+            .map(|_| {
+                let mut post = Post::new(&here, &mailboxes, NOW);
+                post.put(far, b"x", None);
+                post.put(far, b"x", None);
+                post.send()
+            })
             .sum();
         assert_eq!(lost, 20);
         drop(receivers);
+    }
+
+    #[test]
+    fn what_is_passed_on_is_due_when_all_is_sent_or_half_the_room_is_taken() {
+        let mut sockets = Sockets::new(0);
+        let [(first, first_queue), (second, second_queue)] = [sockets.open(), sockets.open()];
+        let cx = &mut Context::from_waker(Waker::noop());
+        sockets.deliver((0..QUEUE_MESSAGES_MAX / 2).map(|_| letter(first, 1)).collect(), NOW);
+        sockets.deliver(vec![letter(second, 1), letter(second, 1)], NOW);
+        assert!(first_queue.poll_due(cx).is_ready());
+        assert!(second_queue.poll_due(cx).is_pending());
+        assert_eq!(sockets.outgoing.queues.borrow().len(), 2, "each is there once");
+        assert_eq!(sockets.outgoing.send(), QUEUE_MESSAGES_MAX / 2 + 2);
+        assert!(second_queue.poll_due(cx).is_ready());
+        assert_eq!(sent(&second_queue), 2);
+        assert!(second_queue.poll_due(cx).is_pending());
+        assert_eq!(sockets.outgoing.send(), 0);
+    }
+
+    #[test]
+    fn a_busy_thread_waits_for_more_and_one_with_little_to_do_does_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let mut sockets = Sockets::new(0);
+            let open: Vec<_> = (0..BUSY_MESSAGES / 2).map(|_| sockets.open()).collect();
+            let outgoing = sockets.outgoing();
+            let sending = outgoing.send_all();
+            let due = async {
+                let mut waits = Vec::new();
+                // Among the more sockets two messages for one of them come together by chance only.
+                for (each, others) in [(1, 0), (1, 0), (2, 0), (1, 0), (1, 0), (2, 10_000), (1, 0)] {
+                    sockets.outgoing.open.set(open.len() + others);
+                    let began = tokio::time::Instant::now();
+                    for (id, _) in &open {
+                        sockets.deliver((0..each).map(|_| letter(*id, 1)).collect(), NOW);
+                    }
+                    for (_, queue) in &open {
+                        std::future::poll_fn(|cx| queue.poll_due(cx)).await;
+                        assert_eq!(sent(queue), each);
+                    }
+                    waits.push(began.elapsed() >= BUSY_PAUSE);
+                }
+                assert_eq!(waits, [false, false, false, true, false, false, false]);
+            };
+            tokio::select! { () = sending => {}, () = due => {} }
+        });
     }
 }
