@@ -23,6 +23,7 @@ use crate::system;
 
 mod crowd;
 mod flight;
+mod frames;
 mod guard;
 mod http;
 mod message;

@@ -5,20 +5,19 @@
 //! server to hold one is part of what is measured; it measures memory, not speed.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use evenkeel_wire::{InfoHash, PeerId};
-use futures_util::{Sink, Stream};
 use socket2::Type;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_websockets::{Message, WebSocketStream};
 
 use super::flight::{Asked, Kind};
+use super::frames::{Frames, Room};
 use super::guard::{Guard, Guarded};
 use super::pace::Nanos;
 use super::run::{self, Run, Walk};
@@ -38,7 +37,7 @@ struct Socket {
     peers: Vec<usize>,
     peer_id: PeerId,
     walk: Walk,
-    stream: Option<WebSocketStream<Nonblocking>>,
+    frames: Option<Frames>,
     asked: Option<(InfoHash, Asked)>,
     offers_made: u32,
 }
@@ -52,6 +51,7 @@ struct Load {
     poller: Poller,
     sockets: Vec<Socket>,
     idle: VecDeque<usize>,
+    room: Room,
 }
 
 /// Runs the load.
@@ -65,6 +65,7 @@ pub(crate) fn run(run: &mut Run<'_>, from: Sources) -> anyhow::Result<()> {
         window: usize::from(options.window),
         poller: Poller::new()?,
         idle: (0..sockets.len()).collect(),
+        room: Room::default(),
         sockets,
     };
     if !options.fill {
@@ -101,7 +102,7 @@ fn sockets(run: &Run<'_>) -> Vec<Socket> {
                 peer_id: Population::peer_id(source, peers[0]),
                 walk: Walk::new(peers.len(), run.options.fill),
                 peers,
-                stream: None,
+                frames: None,
                 asked: None,
                 offers_made: 0,
             });
@@ -139,31 +140,23 @@ impl run::Load for Load {
         &mut self.poller
     }
 
-    /// Reads what came to one socket, and writes what had no room.
+    /// Reads what came to one socket, and writes what that brings, and what had no room.
     fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()> {
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Some(stream) = &mut self.sockets[token].stream {
-            stream.get_mut().is_drained = false;
-        }
-        loop {
-            let Some(stream) = &mut self.sockets[token].stream else { return Ok(()) };
-            match Pin::new(stream).poll_next(&mut cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    if let Some(text) = message.as_text() {
-                        self.take(run, token, text, now);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.fail(run, token, &error.to_string());
-                    return Ok(());
-                }
-                Poll::Ready(None) => {
-                    self.fail(run, token, "the server closed the socket");
-                    return Ok(());
-                }
-                Poll::Pending => return Ok(()),
+        let Self { sockets, idle, room, .. } = self;
+        let socket = &mut sockets[token];
+        let Some(mut frames) = socket.frames.take() else { return Ok(()) };
+        let heard = frames.hear(room, |frames, text| {
+            if socket.take(run, frames, text, now) {
+                idle.push_back(token);
             }
+        });
+        // All answers to what came together leave together.
+        let done = heard.and_then(|()| Ok(frames.send()?));
+        socket.frames = Some(frames);
+        if let Err(error) = done {
+            self.fail(run, token, &error.to_string());
         }
+        Ok(())
     }
 
     /// Counts what was sent before `then` as lost.
@@ -191,12 +184,10 @@ impl Load {
         let tcp: TcpStream = tcp.into();
         tcp.set_read_timeout(Some(UPGRADE_PATIENCE))?;
         let wire = self.guard.wrap(token, tcp)?;
-        let mut stream =
-            webtorrent::upgrade_now(&self.url, Nonblocking { wire, is_drained: false, is_polled: false })?;
-        stream.get_ref().wire.tcp().set_nonblocking(true)?;
-        stream.get_mut().is_polled = true;
-        self.poller.watch(&stream.get_ref().wire, token, Wake::Changes)?;
-        socket.stream = Some(stream);
+        let Blocking(wire) = webtorrent::upgrade_now(&self.url, Blocking(wire))?.into_inner();
+        wire.tcp().set_nonblocking(true)?;
+        self.poller.watch(&wire, token, Wake::Changes)?;
+        socket.frames = Some(Frames::new(wire));
         Ok(())
     }
 
@@ -204,7 +195,7 @@ impl Load {
     fn ask_one(&mut self, run: &mut Run<'_>, token: usize, turn: usize) -> anyhow::Result<()> {
         let now = run.now();
         let due = run.pace.take(now);
-        if self.sockets[token].stream.is_none() {
+        if self.sockets[token].frames.is_none() {
             self.open(token)?;
             run.tally.connections += u64::from(run.tally.holds(now));
         }
@@ -228,69 +219,20 @@ impl Load {
         };
         let kind = if is_scrape { Kind::Scrape } else { Kind::Announce };
         socket.asked = Some((said.info_hash, Asked { kind, peer: turn, due, sent: now }));
-        self.send(run, token, text);
-        Ok(())
-    }
-
-    fn send(&mut self, run: &mut Run<'_>, token: usize, text: String) {
-        let Some(stream) = &mut self.sockets[token].stream else { return };
-        let mut stream = Pin::new(stream);
-        let mut cx = Context::from_waker(Waker::noop());
-        // What finds no room goes out when the system says that there is some.
-        let sent = stream.as_mut().start_send(Message::text(text)).map(|()| stream.poll_flush(&mut cx));
-        if let Err(error) | Ok(Poll::Ready(Err(error))) = sent {
+        let sent = socket.frames.as_mut().map_or(Ok(()), |frames| {
+            frames.say(&text, &mut run.rng);
+            frames.send()
+        });
+        if let Err(error) = sent {
             self.fail(run, token, &error.to_string());
         }
-    }
-
-    /// Takes one message.
-    fn take(&mut self, run: &mut Run<'_>, token: usize, text: &str, now: Nanos) {
-        let socket = &mut self.sockets[token];
-        let (kind, hash) = match webtorrent::read(text) {
-            Ok(Heard::Counts { info_hash, .. }) => (Kind::Announce, Some(info_hash)),
-            Ok(Heard::Scraped(files)) => (Kind::Scrape, files.first().map(|(info_hash, _)| *info_hash)),
-            Ok(Heard::Offer(offer)) => {
-                run.tally.relay(now, |relayed| relayed.offers_received += 1);
-                return self.answer(run, token, &offer, now);
-            }
-            Ok(Heard::Answer(_)) => return run.tally.relay(now, |relayed| relayed.answers_received += 1),
-            refusal => {
-                run.tally.error(now, || match refusal {
-                    Ok(Heard::Failure(reason)) => reason.into_owned(),
-                    other => format!("{other:?}"),
-                });
-                if socket.asked.take().is_some() {
-                    self.idle.push_back(token);
-                }
-                return;
-            }
-        };
-        let is_awaited = |(awaited, asked): &mut (InfoHash, Asked)| {
-            asked.kind == kind && hash.is_none_or(|hash| hash == *awaited)
-        };
-        let Some((_, asked)) = socket.asked.take_if(is_awaited) else {
-            run.tally.unexpected += 1;
-            return;
-        };
-        let held = if kind == Kind::Announce { Held::Peers(0) } else { Held::Counts };
-        run.tally.reply(asked.due, now, held, text.len());
-        self.idle.push_back(token);
-    }
-
-    fn answer(&mut self, run: &mut Run<'_>, token: usize, offer: &Relay<'_>, now: Nanos) {
-        if run.rng.f64() >= run.options.answers {
-            return;
-        }
-        let number = OfferNumber::of(&offer.offer_id).unwrap_or(OfferNumber { maker: 0, count: 0 });
-        let text = webtorrent::answer(offer, &self.sockets[token].peer_id, number);
-        run.tally.relay(now, |relayed| relayed.answers_sent += 1);
-        self.send(run, token, text);
+        Ok(())
     }
 
     /// The socket broke; its next turn opens it anew.
     fn fail(&mut self, run: &mut Run<'_>, token: usize, text: &str) {
         let socket = &mut self.sockets[token];
-        socket.stream = None;
+        socket.frames = None;
         let now = run.now();
         run.tally.error(now, || text.to_owned());
         if let Some((_, asked)) = socket.asked.take() {
@@ -300,50 +242,68 @@ impl Load {
     }
 }
 
-/// A stream that says "not now" where it would have to wait. Whoever polls it knows from `Poller` when it is
-/// worth while: there is no runtime here.
-#[derive(Debug)]
-struct Nonblocking {
-    wire: Guarded,
-    /// The last read took all that was there; more will be told by the poller.
-    is_drained: bool,
-    /// The upgrade is done, which waits for its bytes itself.
-    is_polled: bool,
+impl Socket {
+    /// Takes one message, and answers some; says whether it was the reply that the socket waited for.
+    fn take(&mut self, run: &mut Run<'_>, frames: &mut Frames, text: &str, now: Nanos) -> bool {
+        let (kind, hash) = match webtorrent::read(text) {
+            Ok(Heard::Counts { info_hash, .. }) => (Kind::Announce, Some(info_hash)),
+            Ok(Heard::Scraped(files)) => (Kind::Scrape, files.first().map(|(info_hash, _)| *info_hash)),
+            Ok(Heard::Offer(offer)) => {
+                run.tally.relay(now, |relayed| relayed.offers_received += 1);
+                self.answer(run, frames, &offer, now);
+                return false;
+            }
+            Ok(Heard::Answer(_)) => {
+                run.tally.relay(now, |relayed| relayed.answers_received += 1);
+                return false;
+            }
+            refusal => {
+                run.tally.error(now, || match refusal {
+                    Ok(Heard::Failure(reason)) => reason.into_owned(),
+                    other => format!("{other:?}"),
+                });
+                return self.asked.take().is_some();
+            }
+        };
+        let is_awaited = |(awaited, asked): &mut (InfoHash, Asked)| {
+            asked.kind == kind && hash.is_none_or(|hash| hash == *awaited)
+        };
+        let Some((_, asked)) = self.asked.take_if(is_awaited) else {
+            run.tally.unexpected += 1;
+            return false;
+        };
+        let held = if kind == Kind::Announce { Held::Peers(0) } else { Held::Counts };
+        run.tally.reply(asked.due, now, held, text.len());
+        true
+    }
+
+    fn answer(&self, run: &mut Run<'_>, frames: &mut Frames, offer: &Relay<'_>, now: Nanos) {
+        if run.rng.f64() >= run.options.answers {
+            return;
+        }
+        let number = OfferNumber::of(&offer.offer_id).unwrap_or(OfferNumber { maker: 0, count: 0 });
+        run.tally.relay(now, |relayed| relayed.answers_sent += 1);
+        frames.say(&webtorrent::answer(offer, &self.peer_id, number), &mut run.rng);
+    }
 }
 
-impl AsyncRead for Nonblocking {
+/// A stream that waits until it has what is asked of it: for an upgrade, before there is a poller.
+#[derive(Debug)]
+struct Blocking(Guarded);
+
+impl AsyncRead for Blocking {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_drained {
-            return Poll::Pending;
-        }
-        let room = buf.initialize_unfilled();
-        let len = room.len();
-        ready(self.wire.read(room)).map_ok(|read| {
-            self.is_drained = self.is_polled && !self.wire.is_secure() && (1..len).contains(&read);
-            buf.advance(read);
-        })
+        Poll::Ready(self.0.read(buf.initialize_unfilled()).map(|read| buf.advance(read)))
     }
 }
 
-impl AsyncWrite for Nonblocking {
+impl AsyncWrite for Blocking {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready(self.wire.write(buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready(self.wire.write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
+        Poll::Ready(self.0.write(buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -351,13 +311,6 @@ impl AsyncWrite for Nonblocking {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.wire.shut())
-    }
-}
-
-fn ready(done: io::Result<usize>) -> Poll<io::Result<usize>> {
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-        done => Poll::Ready(done),
+        Poll::Ready(self.0.shut())
     }
 }
