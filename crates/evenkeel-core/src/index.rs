@@ -16,7 +16,7 @@ const POSITION_BITS: u32 = 24;
 pub(crate) const POSITIONS_MAX: usize = (1 << POSITION_BITS) - 1;
 
 /// The slots of one index.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Index {
     /// 0 for none, or the tag and the position plus one. A power of two of them, or none at all.
     slots: Vec<u32>,
@@ -26,6 +26,12 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), used: 0 }
+    }
+
+    /// With room for so many, and no more.
+    pub(crate) fn for_positions(positions: usize) -> Self {
+        let slots = if positions == 0 { 0 } else { slots_for(positions) };
+        Self { slots: vec![0; slots], used: 0 }
     }
 
     /// Finds the first position for which `is_it`.

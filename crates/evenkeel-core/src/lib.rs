@@ -25,6 +25,7 @@ mod scope;
 mod shard;
 pub mod standing;
 mod swarm;
+mod table;
 mod time;
 mod uplink;
 
@@ -45,5 +46,6 @@ pub use shard::{Cursor, Hint, Keys, Place, SHARDS, Seen, Shard, Swept, Totals};
 pub use swarm::PeerKey;
 pub use swarm::peers::{SocketId, WebKey};
 pub use swarm::report::{Moved, Reported};
+pub use table::Table;
 pub use time::Time;
 pub use uplink::{UplinkRecord, Uplinks};

@@ -57,6 +57,19 @@ impl Ledger {
         lock(&self.sources[part(user.0)]).note((*user, max), claim.source, now, rules)
     }
 
+    /// Has fetched from memory what an announce of a user on a torrent will touch: the first of two steps, the second of
+    /// which is [`Ledger::prefetch_rows`]. A batch takes each step for all of its announces.
+    pub fn prefetch_slots(&self, (user, torrent): (UserNumber, TorrentNumber)) {
+        lock(&self.sessions[part(torrent.0)]).prefetch_slot((user, torrent));
+        lock(&self.sources[part(user.0)]).prefetch_slot(user);
+    }
+
+    /// The second step.
+    pub fn prefetch_rows(&self, (user, torrent): (UserNumber, TorrentNumber)) {
+        lock(&self.sessions[part(torrent.0)]).prefetch_row((user, torrent));
+        lock(&self.sources[part(user.0)]).prefetch_row(user);
+    }
+
     /// See [`Sessions::restore`].
     pub fn restore(
         &self,

@@ -8,16 +8,15 @@ use super::progress::Counters;
 use super::session::{News, Session};
 use super::{Account, Baseline, Booking, SessionId, TorrentNumber, UserNumber, clock_of, kept_secs};
 use crate::analyst::{Before, Observation};
-use crate::index::{Index, POSITIONS_MAX};
 use crate::rules::Rules;
+use crate::table::Table;
 use crate::time::Time;
 
 /// Sessions, found by user and torrent.
 #[derive(Default)]
 pub struct Sessions {
-    rows: Vec<Session>,
     /// All sessions of one user on one torrent share a hash.
-    index: Index,
+    rows: Table<Session>,
     /// Where the sweep goes on.
     sweep: usize,
 }
@@ -58,7 +57,7 @@ impl Sessions {
         match group.positions().iter().copied().find(|at| self.rows[*at].id == id) {
             Some(own) => self.renew(claim, (&group, own), now, rules),
             None if claim.ask.event == Event::Stopped => Settled::NOTHING,
-            None if is_full || self.rows.len() >= POSITIONS_MAX => Settled::UNBOOKED,
+            None if is_full || self.rows.is_full() => Settled::UNBOOKED,
             None => self.begin(claim, group, now, rules),
         }
     }
@@ -75,8 +74,10 @@ impl Sessions {
         let mut group = self.group((user, torrent), now, rules);
         let is_known = group.positions().iter().any(|at| self.rows[*at].id == baseline.session);
         let is_taken = !is_known && !group.is_full() && idle_secs <= kept_secs(rules);
-        if is_taken && self.rows.len() < POSITIONS_MAX {
-            group.push(self.insert(Session::restored((user, torrent), (baseline, idle_secs), now)));
+        if is_taken && !self.rows.is_full() {
+            group.push(
+                self.rows.push(Session::restored((user, torrent), (baseline, idle_secs), now), hash_of),
+            );
             if group.positions().iter().any(|at| self.rows[*at].is_snatched()) {
                 self.mark_snatched(&group);
             }
@@ -93,7 +94,7 @@ impl Sessions {
                 return true;
             };
             if session.last().age(now) > kept_secs(rules) {
-                self.remove(self.sweep);
+                self.rows.swap_remove(self.sweep, hash_of);
             } else {
                 self.sweep += 1;
             }
@@ -104,8 +105,18 @@ impl Sessions {
     /// Forgets the sessions of a torrent whose state is in doubt, after a panic: they begin anew, and credit nothing first.
     pub fn forget(&mut self, torrent: TorrentNumber) {
         while let Some(at) = self.rows.iter().position(|session| session.torrent == torrent) {
-            self.remove(at);
+            self.rows.swap_remove(at, hash_of);
         }
+    }
+
+    /// Has the slot of the sessions of a user on a torrent fetched.
+    pub(crate) fn prefetch_slot(&self, (user, torrent): (UserNumber, TorrentNumber)) {
+        self.rows.prefetch_slot(hash(user, torrent));
+    }
+
+    /// Then the first of these sessions.
+    pub(crate) fn prefetch_row(&self, (user, torrent): (UserNumber, TorrentNumber)) {
+        self.rows.prefetch_row(hash(user, torrent));
     }
 
     /// Sessions that are remembered.
@@ -120,7 +131,7 @@ impl Sessions {
 
     /// Memory that the table takes.
     pub fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Session>() + self.index.bytes()
+        self.rows.bytes()
     }
 
     /// Books an announce of a session that is known.
@@ -158,7 +169,7 @@ impl Sessions {
         let Account { user, torrent, .. } = *claim.account;
         let mut group = group;
         if let Some(oldest) = group.oldest(&self.rows, now).filter(|_| group.is_full()) {
-            self.remove(oldest);
+            self.rows.swap_remove(oldest, hash_of);
             group = self.group((user, torrent), now, rules);
         }
         let mut session = Session::new((user, torrent), (claim.source, claim.ask), now);
@@ -167,7 +178,7 @@ impl Sessions {
             session.mark_snatched();
         }
         let completes = session.has_completed();
-        let own = self.insert(session);
+        let own = self.rows.push(session, hash_of);
         group.push(own);
         let is_listed = self.has_room(claim.account, (&group, own), now, rules);
         self.rows[own].is_listed = is_listed;
@@ -219,8 +230,7 @@ impl Sessions {
     fn group(&mut self, (user, torrent): (UserNumber, TorrentNumber), now: Time, rules: &Rules) -> Group {
         loop {
             let (mut group, mut stale) = (Group::default(), None);
-            self.index.find(hash(user, torrent), |at| {
-                let session = &self.rows[at];
+            self.rows.find(hash(user, torrent), |at, session| {
                 if (session.user, session.torrent) == (user, torrent) {
                     group.push(at);
                     stale = (session.last().age(now) > kept_secs(rules)).then_some(at).or(stale);
@@ -228,40 +238,9 @@ impl Sessions {
                 false
             });
             match stale {
-                Some(at) => self.remove(at),
+                Some(at) => self.rows.swap_remove(at, hash_of),
                 None => return group,
             }
-        }
-    }
-
-    fn insert(&mut self, session: Session) -> usize {
-        let at = self.rows.len();
-        if at == self.rows.capacity() {
-            // Growth by an eighth, not by doubling: all shards are about as full, and there are many.
-            self.rows.reserve_exact(4.max(at / 8));
-        }
-        self.rows.push(session);
-        let Self { rows, index, .. } = self;
-        if index.is_full() {
-            index.grow(|at| hash_of(&rows[at]));
-        }
-        index.insert(hash_of(&session), at);
-        at
-    }
-
-    fn remove(&mut self, at: usize) {
-        let Self { rows, index, .. } = self;
-        let last = rows.len() - 1;
-        index.remove(hash_of(&rows[at]), at, |at| hash_of(&rows[at]));
-        if at != last {
-            index.relocate(hash_of(&rows[last]), last, at);
-        }
-        rows.swap_remove(at);
-        if rows.len() < rows.capacity() / 4 {
-            rows.shrink_to(rows.len() * 2);
-        }
-        if index.is_sparse() {
-            index.shrink(|at| hash_of(&rows[at]));
         }
     }
 }

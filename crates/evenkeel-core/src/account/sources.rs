@@ -5,16 +5,15 @@ use siphasher::sip::SipHasher13;
 
 use super::UserNumber;
 use crate::addresses::source;
-use crate::index::{Index, POSITIONS_MAX};
 use crate::rules::Rules;
+use crate::table::Table;
 use crate::time::Time;
 
 /// Addresses (IPv4 address, IPv6 /64) that users have announced from within a time to live.
 #[derive(Default)]
 pub(super) struct Sources {
-    rows: Vec<Row>,
     /// All rows of a user share a hash.
-    index: Index,
+    rows: Table<Row>,
     sweep: usize,
 }
 
@@ -38,8 +37,7 @@ impl Sources {
         let hashed = SipHasher13::new_with_keys(0, 2).hash(source(from));
         let row = Row { user, source: (hashed & 0xFFFF_FFFF) as u32, last: now };
         let (mut own, mut stale, mut fresh) = (None, None, 0);
-        self.index.find(hash(user), |at| {
-            let other = &self.rows[at];
+        self.rows.find(hash(user), |at, other| {
             if other.user != user {
                 return false;
             }
@@ -53,10 +51,10 @@ impl Sources {
             false
         });
         let is_known = own.is_some_and(|at| !is_stale(&self.rows[at], now, rules));
-        let is_taken = is_known || fresh < max && self.rows.len() < POSITIONS_MAX;
+        let is_taken = is_known || fresh < max && !self.rows.is_full();
         match own.or(stale) {
             Some(at) if is_taken => self.rows[at] = row,
-            None if is_taken => self.push(row),
+            None if is_taken => drop(self.rows.push(row, hash_of)),
             _ => {}
         }
         is_taken
@@ -70,49 +68,34 @@ impl Sources {
                     self.sweep = 0;
                     return true;
                 }
-                Some(row) if is_stale(row, now, rules) => self.remove(self.sweep),
+                Some(row) if is_stale(row, now, rules) => self.rows.swap_remove(self.sweep, hash_of),
                 Some(_) => self.sweep += 1,
             }
         }
         false
     }
 
+    /// Has the slot of a user's addresses fetched.
+    pub(super) fn prefetch_slot(&self, user: UserNumber) {
+        self.rows.prefetch_slot(hash(user));
+    }
+
+    /// Then the first of these addresses.
+    pub(super) fn prefetch_row(&self, user: UserNumber) {
+        self.rows.prefetch_row(hash(user));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    fn push(&mut self, row: Row) {
-        let at = self.rows.len();
-        if at == self.rows.capacity() {
-            self.rows.reserve_exact(4.max(at / 8));
-        }
-        self.rows.push(row);
-        let Self { rows, index, .. } = self;
-        if index.is_full() {
-            index.grow(|at| hash(rows[at].user));
-        }
-        index.insert(hash(row.user), at);
-    }
-
-    fn remove(&mut self, at: usize) {
-        let Self { rows, index, .. } = self;
-        let last = rows.len() - 1;
-        index.remove(hash(rows[at].user), at, |at| hash(rows[at].user));
-        if at != last {
-            index.relocate(hash(rows[last].user), last, at);
-        }
-        rows.swap_remove(at);
-        if rows.len() < rows.capacity() / 4 {
-            rows.shrink_to(rows.len() * 2);
-        }
-        if index.is_sparse() {
-            index.shrink(|at| hash(rows[at].user));
-        }
     }
 }
 
 fn is_stale(row: &Row, now: Time, rules: &Rules) -> bool {
     row.last.age(now) > rules.peer_ttl_secs()
+}
+
+fn hash_of(row: &Row) -> u64 {
+    hash(row.user)
 }
 
 fn hash(user: UserNumber) -> u64 {
