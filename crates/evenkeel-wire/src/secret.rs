@@ -14,8 +14,12 @@ pub enum Question {
 
 /// Reads a path with or without a secret: `/announce`, `/SECRET/announce`, `/announce/SECRET`, and the same of `scrape`.
 pub fn route(path: &[u8]) -> Option<(Question, Option<&[u8]>)> {
-    let mut segments = path.strip_prefix(b"/")?.split(|byte| *byte == b'/');
-    let (first, second, None) = (segments.next()?, segments.next(), segments.next()) else { return None };
+    let path = path.strip_prefix(b"/")?;
+    // Neither a secret nor what is asked for has a slash in it.
+    let (first, second) = match memchr::memchr(b'/', path) {
+        Some(at) => (&path[..at], Some(&path[at + 1..])),
+        None => (path, None),
+    };
     let question = |segment: &[u8]| match segment {
         b"announce" => Some(Question::Announce),
         b"scrape" => Some(Question::Scrape),
@@ -53,8 +57,10 @@ pub fn of_url(url: &[u8]) -> Option<&[u8]> {
 
 /// Whether a text can be a secret at all. Those that we draw are 32 hexadecimal digits; a site may bring its own.
 fn is_possible(secret: &[u8]) -> bool {
+    let may_stand = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_');
+    // All bytes are looked at, many at a time, instead of one by one until the first that may not.
     (1..=SECRET_BYTES_MAX).contains(&secret.len())
-        && secret.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && secret.iter().fold(true, |all_may, byte| all_may & may_stand(*byte))
 }
 
 #[cfg(test)]
