@@ -1,6 +1,6 @@
 //! From announces to the books: bookings are merged in memory, made safe, and flushed to the store about once a second.
 //!
-//! [`Journal::book`] is all that an announce does here: it adds to a map, and waits for no disk and no database. Two threads
+//! [`Journal::book`] is all that an announce does here: it adds to a list, and waits for no disk and no database. Two threads
 //! do the rest. The *keeper* takes what has come each second; with a database elsewhere it first writes it to a file of
 //! this machine and has it synchronised, so that the loss of the database and of the program together costs a second. The
 //! *flusher* books one batch after the other, and the same batch again until the store says that it is booked.
@@ -136,7 +136,7 @@ impl Shared {
         self.refused_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// All that has come, and an empty map in its place.
+    /// All that has come, which leaves room for as much.
     fn take(&self) -> Pending {
         Pending::of(self.parts.iter().map(|part| lock(part).take()))
     }

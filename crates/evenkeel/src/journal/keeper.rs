@@ -85,7 +85,7 @@ impl Keeper {
         if let Some(file) = &mut self.file
             && !self.is_file_broken
         {
-            let mut frame = fresh.clone().into_batch();
+            let mut frame = fresh.batch();
             (frame.node, frame.sequence, frame.at_secs) = (self.node, self.number, at_secs);
             if let Err(error) = file.append(&frame) {
                 tracing::error!(%error, path = %file.path().display(), "cannot write the journal file");
@@ -103,7 +103,7 @@ impl Keeper {
             return None;
         }
         let bookings = self.pending.bookings();
-        let mut batch = std::mem::take(&mut self.pending).into_batch();
+        let mut batch = std::mem::take(&mut self.pending).batch();
         (batch.node, batch.after, batch.sequence) = (self.node, self.booked, self.number);
         batch.at_secs = self.at_secs;
         let batch = Arc::new(batch);
@@ -132,7 +132,7 @@ impl Keeper {
         if !self.is_file_broken && file.bytes() <= worth {
             return;
         }
-        let mut pending = self.pending.clone().into_batch();
+        let mut pending = self.pending.batch();
         (pending.node, pending.sequence, pending.at_secs) = (self.node, self.number, self.at_secs);
         let on_its_way = self.on_its_way.as_ref().map(|on_its_way| &*on_its_way.batch);
         let frames: Vec<&Batch> =

@@ -1,11 +1,10 @@
 //! Bookings that wait, merged: what is added is added up, of what replaces the last counts.
 //!
-//! They are in parts from the announce on: the keeper takes a part as it is, and only merges where something waits already.
+//! An announce writes to the end of a list, and looks at no memory that the caches do not have. Once a second the keeper
+//! takes these lists, sorts them and merges them into one that names each session once. It needs that order anyway: a
+//! batch is sorted.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
-use foldhash::fast::RandomState;
 
 use super::Booking;
 use crate::store::{Batch, Counts, Increment, KeyUse, SessionId, SessionRow, TorrentId, UserId};
@@ -13,32 +12,37 @@ use crate::store::{Batch, Counts, Increment, KeyUse, SessionId, SessionRow, Torr
 /// Announces on several threads rarely want the same part.
 pub(super) const PARTS: usize = 16;
 
-/// See the module. What is booked for a user and torrent is in one part, and what is known of a torrent or a key.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pending {
-    parts: [Part; PARTS],
-}
+/// Counts of torrents that a part may hold before those that are out of date are thrown away.
+const COUNTS_MAX: usize = 16_384;
 
-/// A part of what waits.
-#[derive(Clone, Debug, Default)]
+/// A part of what has come since the keeper looked: what is booked for a user, or is known of a torrent or a key.
+#[derive(Debug)]
 pub(super) struct Part {
-    books: Map<(UserId, TorrentId), Waiting>,
-    sessions: usize,
-    counts: Map<TorrentId, Counts>,
-    key_uses: Map<i64, KeyUse>,
+    /// As they came, or merged if it is full.
+    bookings: Vec<Waiting>,
+    /// It has as many sessions as it may.
+    is_full: bool,
+    /// As they came.
+    counts: Vec<Counts>,
+    /// So long that list may become until it is merged.
+    counts_max: usize,
+    key_uses: HashMap<i64, KeyUse>,
 }
 
-/// Its keys are numbers that the books give: nobody chooses them.
-type Map<K, V> = HashMap<K, V, RandomState>;
-
-/// What waits of a user and torrent. A baseline goes with the increments that were counted up to it: one without the
-/// other would be credited twice, or never.
-#[derive(Clone, Debug)]
+/// What waits of a session. A baseline goes with the increments that were counted up to it: one without the other would
+/// be credited twice, or never.
+#[derive(Clone, Copy, Debug)]
 struct Waiting {
     add: Increment,
-    session: SessionRow,
-    /// A user has one client on a torrent, as a rule.
-    others: Vec<SessionRow>,
+    baseline: SessionRow,
+}
+
+/// See the module. Each list is sorted, and names nothing twice.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    bookings: Vec<Waiting>,
+    counts: Vec<Counts>,
+    key_uses: Vec<KeyUse>,
 }
 
 /// What had no room.
@@ -62,139 +66,96 @@ impl Waiting {
             leeched_secs: booking.leeched_secs,
             snatched_at: booking.snatched_at,
         };
-        Self { add, session: booking.baseline, others: Vec::new() }
+        Self { add, baseline: booking.baseline }
     }
 
-    fn sessions(&self) -> impl Iterator<Item = &SessionRow> {
-        std::iter::once(&self.session).chain(&self.others)
+    fn session(&self) -> (UserId, TorrentId, SessionId) {
+        (self.baseline.user, self.baseline.torrent, self.baseline.session)
     }
 
-    fn knows(&self, session: SessionId) -> bool {
-        self.sessions().any(|row| row.session == session)
+    /// Adds what came later of the same session.
+    fn merge(&mut self, later: &Self) {
+        add(&mut self.add, &later.add);
+        self.baseline = later.baseline;
     }
+}
 
-    fn add(&mut self, add: &Increment) {
-        let sum = &mut self.add;
-        sum.uploaded = sum.uploaded.saturating_add(add.uploaded);
-        sum.downloaded = sum.downloaded.saturating_add(add.downloaded);
-        sum.credited = sum.credited.saturating_add(add.credited);
-        sum.charged = sum.charged.saturating_add(add.charged);
-        sum.seeded_secs = sum.seeded_secs.saturating_add(add.seeded_secs);
-        sum.leeched_secs = sum.leeched_secs.saturating_add(add.leeched_secs);
-        sum.snatched_at = sum.snatched_at.or(add.snatched_at);
-    }
-
-    /// Puts a row in the place of an older one of its session; answers whether there was none.
-    fn put(&mut self, row: &SessionRow) -> bool {
-        let mut rows = std::iter::once(&mut self.session).chain(&mut self.others);
-        match rows.find(|known| known.session == row.session) {
-            Some(known) => *known = *row,
-            None => {
-                self.others.push(*row);
-                return true;
-            }
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            bookings: Vec::new(),
+            is_full: false,
+            counts: Vec::new(),
+            counts_max: COUNTS_MAX,
+            key_uses: HashMap::new(),
         }
-        false
     }
 }
 
 impl Part {
-    /// Adds a booking, unless it needs room that there is not.
+    /// Adds a booking, unless it needs room that there is not. Lists may be twice as long as they may have sessions, so
+    /// that merging them is rare.
     pub(super) fn book(&mut self, booking: &Booking, sessions_max: usize) -> bool {
-        let SessionRow { user, torrent, session, .. } = booking.baseline;
-        let is_full = self.sessions >= sessions_max;
-        match self.books.entry((user, torrent)) {
-            Entry::Vacant(_) if is_full => return false,
-            Entry::Vacant(vacant) => {
-                vacant.insert(Waiting::new(booking));
-                self.sessions += 1;
-            }
-            Entry::Occupied(known) if is_full && !known.get().knows(session) => return false,
-            Entry::Occupied(mut known) => {
-                let waiting = known.get_mut();
-                waiting.add(&Waiting::new(booking).add);
-                self.sessions += usize::from(waiting.put(&booking.baseline));
-            }
+        let waiting = Waiting::new(booking);
+        if self.bookings.len() >= sessions_max.saturating_mul(2) && !self.is_full {
+            self.bookings = in_order(&self.bookings);
+            self.is_full = self.bookings.len() >= sessions_max;
         }
-        true
+        if !self.is_full {
+            self.bookings.push(waiting);
+            return true;
+        }
+        let known = find(&self.bookings, &waiting);
+        if let Some(at) = known {
+            self.bookings[at].merge(&waiting);
+        }
+        known.is_some()
     }
 
     pub(super) fn count(&mut self, counts: Counts) {
-        self.counts.insert(counts.torrent, counts);
+        if self.counts.len() >= self.counts_max {
+            self.counts = counts_in_order(std::mem::take(&mut self.counts));
+            self.counts_max = COUNTS_MAX.max(2 * self.counts.len());
+        }
+        self.counts.push(counts);
     }
 
     pub(super) fn note_key(&mut self, key_use: KeyUse) {
-        let noted = self.key_uses.entry(key_use.key).or_insert(key_use);
-        noted.at_secs = noted.at_secs.max(key_use.at_secs);
+        last_use(self.key_uses.entry(key_use.key).or_insert(key_use), &key_use);
     }
 
     /// What there is, with room in its place for as much: announces need not wait for it to grow.
     pub(super) fn take(&mut self) -> Self {
         let room = Self {
-            books: Map::with_capacity_and_hasher(self.books.len(), RandomState::default()),
-            counts: Map::with_capacity_and_hasher(self.counts.len(), RandomState::default()),
+            bookings: Vec::with_capacity(self.bookings.len()),
+            counts: Vec::with_capacity(self.counts.len()),
             ..Self::default()
         };
         std::mem::replace(self, room)
     }
-
-    fn is_empty(&self) -> bool {
-        self.books.is_empty() && self.counts.is_empty() && self.key_uses.is_empty()
-    }
-
-    /// Adds what came later.
-    fn merge(&mut self, later: Self) {
-        if self.is_empty() {
-            *self = later;
-            return;
-        }
-        for (key, more) in later.books {
-            match self.books.entry(key) {
-                Entry::Vacant(vacant) => {
-                    self.sessions += vacant.insert(more).sessions().count();
-                }
-                Entry::Occupied(mut known) => {
-                    let waiting = known.get_mut();
-                    waiting.add(&more.add);
-                    self.sessions += more.sessions().filter(|row| waiting.put(row)).count();
-                }
-            }
-        }
-        self.counts.extend(later.counts);
-        later.key_uses.into_values().for_each(|key_use| self.note_key(key_use));
-    }
-
-    /// See [`Pending::refuse`].
-    fn refuse(&self, fresh: &mut Self, room: &mut usize, refused: &mut Refused) {
-        let mut kept = 0;
-        fresh.books.retain(|key, waiting| {
-            let sessions = waiting.sessions().count();
-            let needed = if self.books.contains_key(key) { 0 } else { sessions };
-            if needed > *room {
-                let Increment { uploaded, downloaded, .. } = waiting.add;
-                refused.bookings += sessions as u64;
-                refused.bytes = refused.bytes.saturating_add(uploaded.saturating_add(downloaded));
-                return false;
-            }
-            *room -= needed;
-            kept += sessions;
-            true
-        });
-        fresh.sessions = kept;
-    }
 }
 
 impl Pending {
-    /// All that has come, which leaves nothing behind.
+    /// All that has come.
     pub(super) fn of(parts: impl Iterator<Item = Part>) -> Self {
         let mut pending = Self::default();
-        pending.parts.iter_mut().zip(parts).for_each(|(place, part)| *place = part);
+        let mut bookings = Vec::new();
+        for part in parts {
+            bookings.extend(part.bookings);
+            pending.counts.extend(part.counts);
+            pending.key_uses.extend(part.key_uses.into_values());
+        }
+        pending.bookings = in_order(&bookings);
+        pending.counts = counts_in_order(pending.counts);
+        pending.key_uses.sort_unstable_by_key(|key_use| key_use.key);
         pending
     }
 
     /// Adds what came later.
     pub(super) fn merge(&mut self, later: Self) {
-        self.parts.iter_mut().zip(later.parts).for_each(|(part, later)| part.merge(later));
+        merge(&mut self.bookings, later.bookings, Waiting::session, Waiting::merge);
+        merge(&mut self.counts, later.counts, |counts| counts.torrent, last_counts);
+        merge(&mut self.key_uses, later.key_uses, |key_use| key_use.key, last_use);
     }
 
     /// Takes out of `fresh` what would make this hold more than it may.
@@ -202,72 +163,154 @@ impl Pending {
         let mut room = waiting_max.saturating_sub(self.bookings());
         let mut refused = Refused::default();
         if fresh.bookings() > room {
-            for (part, fresh) in self.parts.iter().zip(&mut fresh.parts) {
-                part.refuse(fresh, &mut room, &mut refused);
-            }
+            fresh.bookings.retain(|waiting| {
+                let is_known = find(&self.bookings, waiting).is_some();
+                if !is_known && room == 0 {
+                    let Increment { uploaded, downloaded, .. } = waiting.add;
+                    refused.bookings += 1;
+                    refused.bytes = refused.bytes.saturating_add(uploaded.saturating_add(downloaded));
+                    return false;
+                }
+                room -= usize::from(!is_known);
+                true
+            });
         }
         refused
     }
 
-    /// Bookings that wait: sessions, each with what its user and torrent share.
+    /// Bookings that wait: one for each session.
     pub(super) fn bookings(&self) -> usize {
-        self.parts.iter().map(|part| part.sessions).sum()
+        self.bookings.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.iter().all(Part::is_empty)
+        self.bookings.is_empty() && self.counts.is_empty() && self.key_uses.is_empty()
     }
 
     /// All of it as the lists of a batch.
-    pub(super) fn into_batch(self) -> Batch {
-        let mut batch = Batch::default();
-        batch.increments.reserve_exact(self.parts.iter().map(|part| part.books.len()).sum());
-        batch.sessions.reserve_exact(self.bookings());
-        for part in self.parts {
-            for waiting in part.books.into_values() {
-                batch.increments.push(waiting.add);
-                batch.sessions.extend(waiting.sessions());
+    pub(super) fn batch(&self) -> Batch {
+        let mut increments: Vec<Increment> = Vec::with_capacity(self.bookings.len());
+        for Waiting { add: more, .. } in &self.bookings {
+            match increments.last_mut() {
+                Some(sum) if (sum.user, sum.torrent) == (more.user, more.torrent) => add(sum, more),
+                _ => increments.push(*more),
             }
-            batch.counts.extend(part.counts.into_values());
-            batch.key_uses.extend(part.key_uses.into_values());
         }
-        batch.increments.sort_unstable_by_key(|add| (add.user, add.torrent));
-        batch.sessions.sort_unstable_by_key(|row| (row.user, row.torrent, row.session));
-        batch.counts.sort_unstable_by_key(|counts| counts.torrent);
-        batch.key_uses.sort_unstable_by_key(|key_use| key_use.key);
-        batch
+        Batch {
+            increments,
+            sessions: self.bookings.iter().map(|waiting| waiting.baseline).collect(),
+            counts: self.counts.clone(),
+            key_uses: self.key_uses.clone(),
+            ..Batch::default()
+        }
     }
 
-    /// What a batch holds, which was made of such a thing: there are sessions to each of its increments.
+    /// What a batch holds, which was made of such a thing: there are sessions to each of its increments. What they share is
+    /// the first one's.
     pub(super) fn from_batch(batch: &Batch) -> Self {
-        let mut pending = Self::default();
-        let mut sessions = batch.sessions.iter().peekable();
-        for add in &batch.increments {
-            let key = (add.user, add.torrent);
-            let mut own = std::iter::from_fn(|| sessions.next_if(|row| (row.user, row.torrent) == key));
-            let Some(session) = own.next().copied() else { continue };
-            let waiting = Waiting { add: *add, session, others: own.copied().collect() };
-            let part = &mut pending.parts[part_of(add.user.0)];
-            part.sessions += waiting.sessions().count();
-            part.books.insert(key, waiting);
+        let mut increments = batch.increments.iter().peekable();
+        let waiting = |baseline: &SessionRow| {
+            let SessionRow { user, torrent, .. } = *baseline;
+            let own = increments.next_if(|add| (add.user, add.torrent) == (user, torrent));
+            let add = own.copied().unwrap_or_else(|| nothing(user, torrent));
+            Waiting { add, baseline: *baseline }
+        };
+        Self {
+            bookings: batch.sessions.iter().map(waiting).collect(),
+            counts: batch.counts.clone(),
+            key_uses: batch.key_uses.clone(),
         }
-        for counts in &batch.counts {
-            pending.parts[part_of(counts.torrent.0)].count(*counts);
-        }
-        for key_use in &batch.key_uses {
-            pending.parts[part_of(key_use.key)].note_key(*key_use);
-        }
-        pending
-    }
-
-    /// The part that a booking is in, for tests that have no threads.
-    #[cfg(test)]
-    pub(super) fn part(&mut self, booking: &Booking) -> &mut Part {
-        &mut self.parts[part_of(booking.baseline.user.0)]
     }
 }
 
 /// The part of a user's bookings, of a torrent's counts or of the use of a key.
 pub(super) fn part_of(number: i64) -> usize {
     usize::try_from(number.unsigned_abs()).unwrap_or(0) % PARTS
+}
+
+/// Where the session of `waiting` is in a list in order.
+fn find(bookings: &[Waiting], waiting: &Waiting) -> Option<usize> {
+    bookings.binary_search_by_key(&waiting.session(), Waiting::session).ok()
+}
+
+/// Bookings as they came, sorted and merged. What is sorted is where each of them is: they are large.
+fn in_order(bookings: &[Waiting]) -> Vec<Waiting> {
+    let mut order: Vec<_> =
+        bookings.iter().zip(0_usize..).map(|(waiting, at)| (waiting.session(), at)).collect();
+    order.sort_unstable();
+    let mut merged = Vec::with_capacity(bookings.len());
+    for (_, at) in order {
+        put(&mut merged, bookings[at], Waiting::session, Waiting::merge);
+    }
+    merged
+}
+
+/// Adds to a list in order what came later and is in order, too.
+fn merge<T, K: Ord>(known: &mut Vec<T>, later: Vec<T>, key_of: impl Fn(&T) -> K, add: impl Fn(&mut T, &T)) {
+    if known.is_empty() {
+        *known = later;
+        return;
+    }
+    let mut merged = Vec::with_capacity(known.len() + later.len());
+    let (mut known_rows, mut later) =
+        (std::mem::take(known).into_iter().peekable(), later.into_iter().peekable());
+    loop {
+        let comes_later = match (known_rows.peek(), later.peek()) {
+            (Some(known), Some(later)) => key_of(later) < key_of(known),
+            (known, _) => known.is_none(),
+        };
+        let next = if comes_later { later.next() } else { known_rows.next() };
+        let Some(next) = next else { break };
+        put(&mut merged, next, &key_of, &add);
+    }
+    *known = merged;
+}
+
+/// Puts an element at the end of a list, or adds it to the last one if that has the same key.
+fn put<T, K: Eq>(list: &mut Vec<T>, next: T, key_of: impl Fn(&T) -> K, add: impl Fn(&mut T, &T)) {
+    match list.last_mut() {
+        Some(last) if key_of(last) == key_of(&next) => add(last, &next),
+        _ => list.push(next),
+    }
+}
+
+fn nothing(user: UserId, torrent: TorrentId) -> Increment {
+    Increment {
+        user,
+        torrent,
+        uploaded: 0,
+        downloaded: 0,
+        credited: 0,
+        charged: 0,
+        seeded_secs: 0,
+        leeched_secs: 0,
+        snatched_at: None,
+    }
+}
+
+fn add(sum: &mut Increment, more: &Increment) {
+    sum.uploaded = sum.uploaded.saturating_add(more.uploaded);
+    sum.downloaded = sum.downloaded.saturating_add(more.downloaded);
+    sum.credited = sum.credited.saturating_add(more.credited);
+    sum.charged = sum.charged.saturating_add(more.charged);
+    sum.seeded_secs = sum.seeded_secs.saturating_add(more.seeded_secs);
+    sum.leeched_secs = sum.leeched_secs.saturating_add(more.leeched_secs);
+    sum.snatched_at = sum.snatched_at.or(more.snatched_at);
+}
+
+/// Counts as they came, sorted; the last ones of each torrent.
+fn counts_in_order(mut counts: Vec<Counts>) -> Vec<Counts> {
+    // A sort that keeps the order of what is equal.
+    counts.sort_by_key(|counts| counts.torrent);
+    let mut last = Vec::with_capacity(counts.len());
+    counts.iter().for_each(|counts| put(&mut last, *counts, |counts| counts.torrent, last_counts));
+    last
+}
+
+fn last_counts(known: &mut Counts, later: &Counts) {
+    *known = *later;
+}
+
+fn last_use(known: &mut KeyUse, later: &KeyUse) {
+    known.at_secs = known.at_secs.max(later.at_secs);
 }

@@ -37,6 +37,32 @@ fn booking(key: (u8, u8, u8), amount: u64) -> Booking {
     }
 }
 
+/// What the keeper takes after these have come.
+fn pending(bookings: &[Booking]) -> Pending {
+    let mut parts: Vec<Part> = (0..PARTS).map(|_| Part::default()).collect();
+    for booking in bookings {
+        assert!(parts[part_of(booking.baseline.user.0)].book(booking, 1000));
+    }
+    Pending::of(parts.into_iter())
+}
+
+#[test]
+fn a_part_that_is_full_takes_what_its_sessions_add_and_no_more_sessions() {
+    let mut part = Part::default();
+    let mut book = |session, amount| part.book(&booking((1, 1, session), amount), 3);
+    for round in 0..10 {
+        assert!(book(0, 1) && book(1, 2), "{round}: merging makes room");
+    }
+    assert!(book(2, 4));
+    let taken = (3..100).filter(|session| book(*session, 1)).count();
+    assert!(taken <= 4, "{taken}: lists are twice as long at most");
+    assert!(book(1, 100));
+    let batch = Pending::of([part].into_iter()).batch();
+    assert_eq!(batch.sessions.len(), 3 + taken);
+    assert_eq!(batch.increments[0].uploaded, 10 + 20 + 4 + taken as u64 + 100);
+    assert_eq!(batch.sessions[1].uploaded, 100, "the last baseline");
+}
+
 /// What a store does with the books, as simply as can be.
 #[derive(Default)]
 struct NaiveStore {
@@ -149,9 +175,8 @@ impl World {
     }
 
     fn take(&mut self) {
-        let mut pending = Pending::default();
         let bookings = std::mem::take(&mut self.fresh);
-        assert!(bookings.iter().all(|booking| pending.part(booking).book(booking, 1000)));
+        let pending = pending(&bookings);
         if !bookings.is_empty() {
             self.number += 1;
             self.frames.push(Frame { number: self.number, bookings, is_in_file: false });
@@ -223,19 +248,14 @@ proptest! {
 fn what_waits_is_bounded_and_a_baseline_goes_with_its_increments() {
     let settings = Settings { node: NODE, file: None, waiting_max: 3 };
     let mut keeper = Keeper::open(&settings, 0).unwrap();
-    let fresh = |keys: &[(u8, u8, u8)]| {
-        let mut pending = Pending::default();
-        let bookings = keys.iter().map(|key| booking(*key, 10));
-        bookings.for_each(|booking| assert!(pending.part(&booking).book(&booking, 1000)));
-        pending
-    };
+    let fresh =
+        |keys: &[(u8, u8, u8)]| pending(&keys.iter().map(|key| booking(*key, 10)).collect::<Vec<_>>());
     assert_eq!(keeper.take(fresh(&[(1, 1, 1), (1, 1, 2)]), 0).bookings, 0);
-    let refused = keeper.take(fresh(&[(1, 1, 1), (2, 2, 1), (2, 2, 2)]), 0);
-    assert_eq!((refused.bookings, refused.bytes), (2, 60), "two sessions have no room, and one is known");
-    assert_eq!(keeper.take(fresh(&[(3, 3, 1)]), 0).bookings, 0);
+    let refused = keeper.take(fresh(&[(1, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 3)]), 0);
+    assert_eq!((refused.bookings, refused.bytes), (2, 60), "one has room, and one is known");
     assert!(keeper.is_full());
     assert_eq!(keeper.take(fresh(&[(4, 4, 4)]), 0).bookings, 1);
-    assert_eq!(keeper.take(fresh(&[(3, 3, 1)]), 0).bookings, 0, "who has room already keeps it");
+    assert_eq!(keeper.take(fresh(&[(2, 2, 1)]), 0).bookings, 0, "who has room already keeps it");
     let batch = keeper.next_batch().unwrap();
     assert_eq!(batch.increments.iter().map(|add| add.uploaded).collect::<Vec<_>>(), [30, 20]);
     assert_eq!(batch.sessions.len(), 3);
@@ -247,12 +267,7 @@ fn what_waits_is_bounded_and_a_baseline_goes_with_its_increments() {
 #[test]
 fn later_bookings_are_added_to_what_waits_and_never_replace_it() {
     // Another tracker's queue overwrote the entry of a peer that announced twice between two flushes.
-    let mut pending = Pending::default();
-    for amount in [1, 10, 100] {
-        let booking = booking((1, 1, 1), amount);
-        assert!(pending.part(&booking).book(&booking, 10));
-    }
-    let batch = pending.into_batch();
+    let batch = pending(&[1, 10, 100].map(|amount| booking((1, 1, 1), amount))).batch();
     assert_eq!((batch.increments.len(), batch.increments[0].uploaded), (1, 111));
     assert_eq!((batch.sessions.len(), batch.sessions[0].uploaded), (1, 100));
 }
