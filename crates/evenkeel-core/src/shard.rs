@@ -39,7 +39,8 @@ impl Keys {
 }
 
 impl Place {
-    pub(crate) fn of(keyed: &Keyed, info_hash: &InfoHash) -> Self {
+    /// As [`Keys::place`] computes it with its key of swarms.
+    pub fn of(keyed: &Keyed, info_hash: &InfoHash) -> Self {
         Self(keyed.hash(&info_hash.0))
     }
 

@@ -121,22 +121,22 @@ pub fn decode(packet: &[u8]) -> Option<Request<'_>> {
 
 /// What of a packet is worth knowing before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glance {
+pub struct Glance<'a> {
     /// To be checked first.
     pub connection_id: u64,
-    /// If it looks like an announce: of which torrent, and from which port. Proves nothing.
-    pub announce: Option<(InfoHash, u16)>,
+    /// If it looks like an announce: of which torrent, from which port, and with what in its URL. Proves nothing.
+    pub announce: Option<(InfoHash, u16, UrlData<'a>)>,
 }
 
 /// Looks at a packet; `None` for one that is too short to be any, or asks for a connection id.
-pub fn glance(packet: &[u8]) -> Option<Glance> {
+pub fn glance(packet: &[u8]) -> Option<Glance<'_>> {
     let (head, body) = Ref::<_, RequestHead>::from_prefix(packet).ok()?;
     let announce = match head.action.get() {
         CONNECT => return None,
         ANNOUNCE => Ref::<_, AnnounceBody>::from_prefix(body).ok(),
         _ => None,
     };
-    let announce = announce.map(|(body, _)| (body.info_hash, body.port.get()));
+    let announce = announce.map(|(body, options)| (body.info_hash, body.port.get(), UrlData(options)));
     Some(Glance { connection_id: head.connection_id.get(), announce })
 }
 
@@ -331,8 +331,10 @@ mod tests {
             }
         );
         assert_eq!(url.pieces().count(), 0);
-        let seen = |packet: &[u8]| glance(packet).unwrap().announce;
-        assert_eq!(seen(&packet), Some((announce.info_hash, announce.port)));
+        fn seen(packet: &[u8]) -> Option<(InfoHash, u16, UrlData<'_>)> {
+            glance(packet).unwrap().announce
+        }
+        assert_eq!(seen(&packet), Some((announce.info_hash, announce.port, url)));
         assert_eq!(seen(&packet[..97]), None, "no room for a port");
         assert_eq!(seen(&[&packet[..8], &[0, 0, 0, 2], &packet[12..]].concat()), None, "no announce");
         assert_eq!(glance(&packet[..15]), None, "no head");

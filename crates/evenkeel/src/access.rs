@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use evenkeel_core::Keyed;
-use evenkeel_core::account::Account;
+use evenkeel_core::account::{Account, TorrentNumber, UserNumber};
+use evenkeel_core::{Keyed, Place};
 use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 
 use crate::analyst::Earned;
 use crate::books::Books;
 use crate::classes::Known;
 use crate::control::{Control, Holder, Item, Key, Member, Sizes};
-use crate::store::{List, TorrentState, UserId, UserState, Whose};
+use crate::store::{Hash32, List, TorrentState, UserId, UserState, Whose};
 
 mod guesses;
 
@@ -94,11 +94,26 @@ pub(crate) struct Access {
 
 /// Who asks, and with what secret.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub(crate) struct Asker {
     /// The address, as far as it is known by itself or by a proxy that is believed.
     pub source: IpAddr,
-    /// What the URL carries.
-    pub secret: Option<&'a [u8]>,
+    /// The hash of what the URL carries.
+    pub secret: Option<Hash32>,
+}
+
+/// What was found of what a caller shows and asks for. Whether it may have that is not decided yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    holder: Option<Holder>,
+    item: Option<Item>,
+}
+
+impl Found {
+    /// Whose books an announce is probably in.
+    pub(crate) fn whose(&self) -> Option<(UserNumber, TorrentNumber)> {
+        let Some(Holder::User { member, .. }) = self.holder else { return None };
+        Some((UserNumber(member.id), TorrentNumber(self.item?.id)))
+    }
 }
 
 /// Who may announce, and what.
@@ -166,26 +181,51 @@ impl Access {
         self.control.is_loaded() && (!self.asks_for_secrets() || self.books.are_open()) && is_known
     }
 
-    /// Decides about an announce, at `now_secs` since 1970.
+    /// Has fetched from memory what [`Access::find`] will look at: the first of two steps. A batch takes each step for
+    /// all of its announces, so that they wait for memory together.
+    pub(crate) fn prefetch_slots(&self, secret: Option<&Hash32>, place: Place) {
+        self.control.prefetch_slots(secret, place);
+    }
+
+    /// The second step.
+    pub(crate) fn prefetch_rows(&self, secret: Option<&Hash32>, place: Place) {
+        self.control.prefetch_rows(secret, place);
+    }
+
+    /// Looks up whose secret it is that a caller shows, and the torrent.
+    pub(crate) fn find(
+        &self,
+        secret: Option<&Hash32>,
+        (info_hash, place): (&InfoHash, Place),
+        now_secs: i64,
+    ) -> Found {
+        let secret = secret.filter(|_| self.asks_for_secrets());
+        let holder = secret.and_then(|secret| self.control.holder(secret, now_secs));
+        Found { holder, item: self.control.item(&info_hash.0, place) }
+    }
+
+    /// Decides about an announce to the swarm at `place`, at `now_secs` since 1970.
     pub(crate) fn admit(
         &self,
-        asker: &Asker<'_>,
-        ask: &Announce,
+        asker: &Asker,
+        (ask, place): (&Announce, Place),
+        found: &Found,
         now_secs: i64,
     ) -> Result<Admitted, Failure> {
-        let admitted = self.identify(asker, now_secs)?;
+        let admitted = self.identify(asker, |_| found.holder, now_secs)?;
         if let Some(member) = &admitted.member {
             let lacks_something = ask.left != Some(0) && ask.event != Event::Stopped;
             if member.state == UserState::LeechDisabled && lacks_something {
                 return Err(Failure::LeechDisabled);
             }
         }
-        Ok(Admitted { item: self.admit_torrent(&ask.info_hash)?, ..admitted })
+        let list = || self.control.list(&ask.info_hash.0, place);
+        Ok(Admitted { item: self.admit_torrent(found.item, list)?, ..admitted })
     }
 
     /// Decides about a scrape: who may not announce is told nothing either.
-    pub(crate) fn admit_scrape(&self, asker: &Asker<'_>, now_secs: i64) -> Result<(), Failure> {
-        self.identify(asker, now_secs).map(drop)
+    pub(crate) fn admit_scrape(&self, asker: &Asker, now_secs: i64) -> Result<(), Failure> {
+        self.look_up(asker, now_secs).map(drop)
     }
 
     /// Decides about a scrape over UDP, which has no place for a secret.
@@ -197,11 +237,20 @@ impl Access {
     }
 
     /// Whose standing somebody may look at: its own.
-    pub(crate) fn admit_look(&self, asker: &Asker<'_>, now_secs: i64) -> Result<Known, Failure> {
-        self.identify(asker, now_secs).map(|admitted| admitted.known())
+    pub(crate) fn admit_look(&self, asker: &Asker, now_secs: i64) -> Result<Known, Failure> {
+        self.look_up(asker, now_secs).map(|admitted| admitted.known())
     }
 
-    fn identify(&self, asker: &Asker<'_>, now_secs: i64) -> Result<Admitted, Failure> {
+    fn look_up(&self, asker: &Asker, now_secs: i64) -> Result<Admitted, Failure> {
+        self.identify(asker, |secret| self.control.holder(secret, now_secs), now_secs)
+    }
+
+    fn identify(
+        &self,
+        asker: &Asker,
+        holder_of: impl FnOnce(&Hash32) -> Option<Holder>,
+        now_secs: i64,
+    ) -> Result<Admitted, Failure> {
         if !self.is_ready() {
             return Err(Failure::NotReady);
         }
@@ -213,9 +262,9 @@ impl Access {
         if self.guesses.is_shut_out(asker.source, now_secs) {
             return Err(Failure::Guesses);
         }
-        match self.control.holder(secret, now_secs) {
+        match holder_of(&secret) {
             None => {
-                self.guesses.note(asker.source, secret, now_secs);
+                self.guesses.note(asker.source, &secret, now_secs);
                 Err(Failure::Secret)
             }
             Some(Holder::Key(key)) => Ok(Admitted { key: Some(key), ..Admitted::default() }),
@@ -229,13 +278,15 @@ impl Access {
         }
     }
 
-    fn admit_torrent(&self, info_hash: &InfoHash) -> Result<Option<Item>, Failure> {
-        let item = self.control.item(&info_hash.0);
+    fn admit_torrent(
+        &self,
+        item: Option<Item>,
+        list: impl FnOnce() -> Option<List>,
+    ) -> Result<Option<Item>, Failure> {
         if self.axes.torrents == Torrents::Any {
             return Ok(item);
         }
-        let list = self.control.list(&info_hash.0);
-        match (list, item.map(|item| item.state)) {
+        match (list(), item.map(|item| item.state)) {
             (Some(List::Denied), _) => Err(Failure::Denied),
             (_, Some(TorrentState::Pending)) => Err(Failure::Pending),
             (_, Some(TorrentState::Deleted)) => Err(item.map_or(Failure::Deleted, |item| item.why.failure())),
@@ -253,7 +304,7 @@ mod tests {
 
     use super::*;
     use crate::books;
-    use crate::control::{Follower, Secret};
+    use crate::control::{Follower, Secret, hash};
     use crate::store::exam::{self, Desk, torrent, user};
     use crate::store::{AnnounceKey, Edit, Listed, Torrent, User};
 
@@ -271,6 +322,14 @@ mod tests {
             numwant: None,
             key: Key::NONE,
         }
+    }
+
+    fn keyed() -> Keyed {
+        Keyed::new([1, 2])
+    }
+
+    fn asker(secret: Option<&str>) -> Asker {
+        Asker { source: IpAddr::from([8, 8, 8, 8]), secret: secret.map(|secret| hash(secret.as_bytes())) }
     }
 
     struct Rig {
@@ -297,18 +356,20 @@ mod tests {
         let hash = secrets[4].hash();
         edits.push(Edit::Key(AnnounceKey { id: 0, hash, note: String::new(), created_at: 0, used_at: 0 }));
         store.edit(&edits).unwrap();
-        let control = Arc::new(Control::new());
+        let control = Arc::new(Control::new(keyed()));
         Follower::new(Arc::clone(&control), store).look();
         let books = Arc::new(Books::default());
         let settings = books::settings([1; 8], None, 1000);
         books.open(&settings, &|| desk.open(), (&Rules::default(), Time(0), NOW), &|| false).unwrap();
-        Rig { access: Access::new(axes, control, books, Keyed::new([1, 2])), secrets }
+        Rig { access: Access::new(axes, control, books, keyed()), secrets }
     }
 
     impl Rig {
         fn admit(&self, secret: Option<&str>, ask: &Announce) -> Result<Admitted, Failure> {
-            let source = IpAddr::from([8, 8, 8, 8]);
-            self.access.admit(&Asker { source, secret: secret.map(str::as_bytes) }, ask, NOW)
+            let place = Place::of(&keyed(), &ask.info_hash);
+            let asker = asker(secret);
+            let found = self.access.find(asker.secret.as_ref(), (&ask.info_hash, place), NOW);
+            self.access.admit(&asker, (ask, place), &found, NOW)
         }
 
         fn torrents(&self) -> Vec<Result<bool, Failure>> {
@@ -369,11 +430,11 @@ mod tests {
 
     #[test]
     fn nobody_is_answered_before_everything_is_loaded() {
-        let control = Arc::new(Control::new());
-        let access = Access::new(Preset::Private.axes(), control, Arc::default(), Keyed::new([1, 2]));
-        let asker = Asker { source: IpAddr::from([8, 8, 8, 8]), secret: Some(b"x") };
-        assert_eq!(access.admit(&asker, &ask(1), NOW), Err(Failure::NotReady));
-        assert_eq!(access.admit_scrape(&asker, NOW), Err(Failure::NotReady));
+        let control = Arc::new(Control::new(keyed()));
+        let access = Access::new(Preset::Private.axes(), control, Arc::default(), keyed());
+        let rig = Rig { access, secrets: Vec::new() };
+        assert_eq!(rig.admit(Some("x"), &ask(1)), Err(Failure::NotReady));
+        assert_eq!(rig.access.admit_scrape(&asker(Some("x")), NOW), Err(Failure::NotReady));
     }
 
     #[test]
@@ -400,10 +461,7 @@ mod tests {
     #[test]
     fn scrapes_need_what_announces_need() {
         let rig = rig(Preset::Private.axes());
-        let scrape = |secret: Option<&str>| {
-            let source = IpAddr::from([8, 8, 8, 8]);
-            rig.access.admit_scrape(&Asker { source, secret: secret.map(str::as_bytes) }, NOW)
-        };
+        let scrape = |secret: Option<&str>| rig.access.admit_scrape(&asker(secret), NOW);
         assert_eq!(scrape(None), Err(Failure::Identity));
         assert_eq!(scrape(Some("wrong")), Err(Failure::Secret));
         assert_eq!(scrape(Some(rig.secrets[1].reveal())), Ok(()));

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
-use evenkeel_core::Tier;
+use evenkeel_core::{Keyed, Place, Tier};
 
 use crate::store::{
     self, Class, Hash32, Kind, List, Mark, Reader, Row, Store, TorrentState, UserId, UserState, Whose,
 };
 
+mod directory;
 mod follower;
 mod parts;
 mod reasons;
@@ -23,8 +24,8 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use directory::{Changed, Directory, Keys, Numbered};
 pub use follower::Follower;
-use parts::{Filling, Parts};
 use reasons::Why;
 pub(crate) use secret::hash;
 pub use secret::{OVERLAP_SECS, Secret, rotate};
@@ -35,9 +36,6 @@ use slots::Slots;
 pub struct Member {
     /// Number in the books.
     pub id: u32,
-    passkey: Hash32,
-    previous: Option<Hash32>,
-    previous_until: i64,
     /// What the user may do.
     pub state: UserState,
     class: u32,
@@ -54,7 +52,6 @@ pub struct Member {
 pub struct Key {
     /// Number in the books.
     pub id: u32,
-    hash: Hash32,
     /// Which of all that are known this is, counted from 0 as they come; the same until the program ends, and of nobody
     /// else. `None` when there are too many.
     pub slot: Option<u32>,
@@ -108,15 +105,12 @@ pub const FREELEECH_UNTIL: &str = "freeleech_until";
 /// See the module.
 #[derive(Debug)]
 pub struct Control {
-    members: Parts<u32, Member>,
-    /// The first bytes of the hash of a passkey, present or previous.
-    passkeys: Parts<u64, u32>,
-    items: Parts<u32, Hashes>,
-    info_hashes: Parts<[u8; 20], Item>,
-    keys: Parts<u32, Key>,
-    key_hashes: Parts<u64, u32>,
-    listed: Parts<u32, [u8; 20]>,
-    lists: Parts<[u8; 20], bool>,
+    /// By the first bytes of the hash of a passkey, present or previous.
+    users: Directory<u64, UserRow>,
+    torrents: Directory<[u8; 20], Item>,
+    /// By the first bytes of their hash.
+    keys: Directory<u64, KeyRow>,
+    lists: Directory<[u8; 20], Listing>,
     classes: ArcSwap<HashMap<u32, Class>>,
     settings: ArcSwap<HashMap<u32, (String, String)>>,
     slots: Slots,
@@ -125,21 +119,37 @@ pub struct Control {
     is_loaded: AtomicBool,
 }
 
-/// The info hashes of a torrent, as peers announce them.
-type Hashes = [Option<[u8; 20]>; 2];
+/// A user, and what the user shows.
+#[derive(Clone, Copy, Debug)]
+struct UserRow {
+    member: Member,
+    passkey: Hash32,
+    previous: Option<Hash32>,
+    previous_until: i64,
+}
+
+/// An announce key, and what is shown of it.
+#[derive(Clone, Copy, Debug)]
+struct KeyRow {
+    key: Key,
+    hash: Hash32,
+}
+
+/// An info hash on a list.
+#[derive(Clone, Copy, Debug)]
+struct Listing {
+    id: u32,
+    list: List,
+}
 
 impl Control {
-    /// Holds nothing.
-    pub fn new() -> Self {
+    /// Holds nothing. `keyed` is what the places of swarms are computed with.
+    pub fn new(keyed: Keyed) -> Self {
         Self {
-            members: Parts::new(),
-            passkeys: Parts::new(),
-            items: Parts::new(),
-            info_hashes: Parts::new(),
-            keys: Parts::new(),
-            key_hashes: Parts::new(),
-            listed: Parts::new(),
-            lists: Parts::new(),
+            users: Directory::new(keyed),
+            torrents: Directory::new(keyed),
+            keys: Directory::new(keyed),
+            lists: Directory::new(keyed),
             classes: ArcSwap::default(),
             settings: ArcSwap::default(),
             slots: Slots::default(),
@@ -170,44 +180,63 @@ impl Control {
         Ok(mark)
     }
 
-    /// Whom a secret belongs to, at `now_secs` since 1970.
+    /// Whom a secret belongs to of which this is the hash, at `now_secs` since 1970.
     ///
     /// It is found by its hash, so that how long that takes tells nothing of the secrets that are like it.
-    pub fn holder(&self, secret: &[u8], now_secs: i64) -> Option<Holder> {
-        let hash = hash(secret);
-        if let Some(member) = self.passkeys.get(&start_of(hash)).and_then(|id| self.members.get(&id)) {
-            if member.passkey == hash {
-                return Some(Holder::User { member, is_outdated: false });
-            }
-            if member.previous == Some(hash) && now_secs < member.previous_until {
-                return Some(Holder::User { member, is_outdated: true });
-            }
-        }
-        let id = self.key_hashes.get(&start_of(hash))?;
-        self.keys.get(&id).filter(|key| key.hash == hash).map(Holder::Key)
+    pub fn holder(&self, secret: &Hash32, now_secs: i64) -> Option<Holder> {
+        let start = start_of(*secret);
+        let member = |row: &UserRow| match row.passkey == *secret {
+            true => Some(Holder::User { member: row.member, is_outdated: false }),
+            false => (row.previous == Some(*secret) && now_secs < row.previous_until)
+                .then_some(Holder::User { member: row.member, is_outdated: true }),
+        };
+        let key = |row: &KeyRow| (row.hash == *secret).then_some(Holder::Key(row.key));
+        let users = self.users.rows().look((&start, start), member);
+        users.or_else(|| self.keys.rows().look((&start, start), key))
     }
 
     /// The number of somebody in the books among all that are known.
     pub(crate) fn number_of(&self, whose: &Whose) -> Option<u32> {
         match whose {
-            Whose::User(UserId(id)) => self.members.get(&number(*id))?.slot,
-            Whose::Key(id) => self.keys.get(&number(*id))?.slot,
+            Whose::User(UserId(id)) => self.users.of(number(*id))?.member.slot,
+            Whose::Key(id) => self.keys.of(number(*id))?.key.slot,
         }
     }
 
-    /// The slot of somebody: the one that it had, or a new one.
-    fn slot_of(&self, old: Option<Option<u32>>) -> Option<u32> {
-        old.unwrap_or_else(|| self.slots.take())
+    /// The catalogued torrent that an info hash is of, whose swarm is at `place`.
+    pub fn item(&self, info_hash: &[u8; 20], place: Place) -> Option<Item> {
+        self.torrents.rows().look((info_hash, place.number()), |item| Some(*item))
     }
 
-    /// The catalogued torrent that an info hash is of.
-    pub fn item(&self, info_hash: &[u8; 20]) -> Option<Item> {
-        self.info_hashes.get(info_hash)
+    /// The list that an info hash is on, whose swarm is at `place`.
+    pub fn list(&self, info_hash: &[u8; 20], place: Place) -> Option<List> {
+        self.lists.rows().look((info_hash, place.number()), |listing| Some(listing.list))
     }
 
-    /// The list that an info hash is on.
-    pub fn list(&self, info_hash: &[u8; 20]) -> Option<List> {
-        self.lists.get(info_hash).map(|is_denied| if is_denied { List::Denied } else { List::Allowed })
+    /// Has fetched from memory what [`Control::holder`] and [`Control::item`] will look at: the first of two steps.
+    pub fn prefetch_slots(&self, secret: Option<&Hash32>, place: Place) {
+        if let Some(secret) = secret {
+            self.users.rows().prefetch_slot(start_of(*secret));
+        }
+        self.torrents.rows().prefetch_slot(place.number());
+    }
+
+    /// The second step.
+    pub fn prefetch_rows(&self, secret: Option<&Hash32>, place: Place) {
+        if let Some(secret) = secret {
+            self.users.rows().prefetch_row(start_of(*secret));
+        }
+        self.torrents.rows().prefetch_row(place.number());
+    }
+
+    /// The slot of a user: the one that it had, or a new one.
+    fn slot_of_user(&self, id: u32) -> Option<u32> {
+        self.users.of(id).map_or_else(|| self.slots.take(), |old| old.member.slot)
+    }
+
+    /// The same of an announce key.
+    fn slot_of_key(&self, id: u32) -> Option<u32> {
+        self.keys.of(id).map_or_else(|| self.slots.take(), |old| old.key.slot)
     }
 
     /// What is credited to a user and charged: what the user's own row and the class say.
@@ -255,20 +284,14 @@ impl Control {
     /// How many rows there are, and the bytes that they take.
     pub fn sizes(&self) -> Sizes {
         Sizes {
-            users: self.members.len(),
-            user_bytes: self.members.bytes() + self.passkeys.bytes(),
-            torrents: self.items.len(),
-            torrent_bytes: self.items.bytes() + self.info_hashes.bytes(),
+            users: self.users.len(),
+            user_bytes: self.users.bytes(),
+            torrents: self.torrents.len(),
+            torrent_bytes: self.torrents.bytes(),
             keys: self.keys.len(),
-            listed: self.listed.len(),
+            listed: self.lists.len(),
             slots: self.slots.given(),
         }
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -305,30 +328,33 @@ fn percent(percent: u32) -> u16 {
     u16::try_from(percent).unwrap_or(u16::MAX)
 }
 
-impl Member {
+impl UserRow {
     fn of(row: &store::User) -> Self {
-        Self {
+        let member = Member {
             id: number(row.id),
-            passkey: row.passkey,
-            previous: row.previous_passkey,
-            previous_until: row.previous_until,
             state: row.state,
             class: row.class.map_or(0, number),
             upload_percent: row.upload_percent.map(percent),
             download_percent: row.download_percent.map(percent),
             pinned: row.pinned_tier.and_then(|tier| Tier::new(u8::try_from(tier).ok()?)),
             slot: None,
-        }
+        };
+        let store::User { passkey, previous_passkey, previous_until, .. } = *row;
+        Self { member, passkey, previous: previous_passkey, previous_until }
     }
 
-    fn hashes(&self) -> impl Iterator<Item = Hash32> + use<> {
-        [Some(self.passkey), self.previous].into_iter().flatten()
+    fn keys(&self) -> Keys<u64> {
+        [Some(self.passkey), self.previous].map(|hash| hash.map(start_of))
     }
 }
 
-impl Key {
+impl KeyRow {
     fn of(row: &store::AnnounceKey) -> Self {
-        Self { id: number(row.id), hash: row.hash, slot: None }
+        Self { key: Key { id: number(row.id), slot: None }, hash: row.hash }
+    }
+
+    fn keys(&self) -> Keys<u64> {
+        [Some(start_of(self.hash)), None]
     }
 }
 
@@ -346,22 +372,47 @@ impl Item {
     }
 }
 
-/// What peers announce of a torrent of version 2 is the beginning of its hash.
-fn hashes_of(row: &store::Torrent) -> Hashes {
-    [row.info_hash_v1, row.info_hash_v2.and_then(|hash| hash.first_chunk().copied())]
+impl Numbered for UserRow {
+    fn id(&self) -> u32 {
+        self.member.id
+    }
 }
 
-/// Everything, as it is loaded: into tables that nobody reads yet.
+impl Numbered for Item {
+    fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Numbered for KeyRow {
+    fn id(&self) -> u32 {
+        self.key.id
+    }
+}
+
+impl Numbered for Listing {
+    fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+fn torrent_of(row: &store::Torrent) -> (Item, Keys<[u8; 20]>) {
+    // What peers announce of a torrent of version 2 is the beginning of its hash.
+    let short = row.info_hash_v2.and_then(|hash| hash.first_chunk().copied());
+    (Item::of(row), [row.info_hash_v1, short])
+}
+
+fn listing_of(row: &store::Listed) -> (Listing, Keys<[u8; 20]>) {
+    (Listing { id: number(row.id), list: row.list }, [Some(row.info_hash), None])
+}
+
+/// Everything, as it is loaded.
 #[derive(Default)]
 struct Loading {
-    members: Filling<u32, Member>,
-    passkeys: Filling<u64, u32>,
-    items: Filling<u32, Hashes>,
-    info_hashes: Filling<[u8; 20], Item>,
-    keys: Filling<u32, Key>,
-    key_hashes: Filling<u64, u32>,
-    listed: Filling<u32, [u8; 20]>,
-    lists: Filling<[u8; 20], bool>,
+    users: Vec<(UserRow, Keys<u64>)>,
+    torrents: Vec<(Item, Keys<[u8; 20]>)>,
+    keys: Vec<(KeyRow, Keys<u64>)>,
+    lists: Vec<(Listing, Keys<[u8; 20]>)>,
     classes: HashMap<u32, Class>,
     settings: HashMap<u32, (String, String)>,
 }
@@ -370,23 +421,15 @@ impl Reader for Loading {
     fn row(&mut self, row: Row) {
         match row {
             Row::User(row) => {
-                let member = Member::of(&row);
-                member.hashes().for_each(|hash| self.passkeys.put(start_of(hash), member.id));
-                self.members.put(member.id, member);
+                let user = UserRow::of(&row);
+                self.users.push((user, user.keys()));
             }
-            Row::Torrent(row) => {
-                let (item, hashes) = (Item::of(&row), hashes_of(&row));
-                hashes.into_iter().flatten().for_each(|hash| self.info_hashes.put(hash, item));
-                self.items.put(item.id, hashes);
-            }
+            Row::Torrent(row) => self.torrents.push(torrent_of(&row)),
             Row::Key(row) => {
-                self.key_hashes.put(start_of(row.hash), number(row.id));
-                self.keys.put(number(row.id), Key::of(&row));
+                let key = KeyRow::of(&row);
+                self.keys.push((key, key.keys()));
             }
-            Row::Listed(row) => {
-                self.lists.put(row.info_hash, row.list == List::Denied);
-                self.listed.put(number(row.id), row.info_hash);
-            }
+            Row::Listed(row) => self.lists.push(listing_of(&row)),
             Row::Class(row) => drop(self.classes.insert(number(row.id), row)),
             Row::Setting(row) => drop(self.settings.insert(number(row.id), (row.name, row.value))),
             // Nobody announces with one.
@@ -399,20 +442,12 @@ impl Reader for Loading {
 
 impl Loading {
     fn put(mut self, control: &Control) {
-        for (id, member) in self.members.each() {
-            member.slot = control.slot_of(control.members.get(id).map(|old| old.slot));
-        }
-        for (id, key) in self.keys.each() {
-            key.slot = control.slot_of(control.keys.get(id).map(|old| old.slot));
-        }
-        control.members.fill(self.members);
-        control.passkeys.fill(self.passkeys);
-        control.info_hashes.fill(self.info_hashes);
-        control.items.fill(self.items);
-        control.keys.fill(self.keys);
-        control.key_hashes.fill(self.key_hashes);
-        control.lists.fill(self.lists);
-        control.listed.fill(self.listed);
+        self.users.iter_mut().for_each(|(user, _)| user.member.slot = control.slot_of_user(user.id()));
+        self.keys.iter_mut().for_each(|(row, _)| row.key.slot = control.slot_of_key(row.id()));
+        control.users.fill(&self.users);
+        control.torrents.fill(&self.torrents);
+        control.keys.fill(&self.keys);
+        control.lists.fill(&self.lists);
         control.classes.store(Arc::new(self.classes));
         control.settings.store(Arc::new(self.settings));
         control.read_settings();
@@ -422,10 +457,10 @@ impl Loading {
 /// Rows that have changed, by what they are now; `None` is gone.
 #[derive(Default)]
 struct Changes {
-    users: HashMap<u32, Option<Member>>,
-    torrents: HashMap<u32, Option<(Item, Hashes)>>,
-    keys: HashMap<u32, Option<Key>>,
-    listed: HashMap<u32, Option<([u8; 20], bool)>>,
+    users: Changed<u64, UserRow>,
+    torrents: Changed<[u8; 20], Item>,
+    keys: Changed<u64, KeyRow>,
+    lists: Changed<[u8; 20], Listing>,
     classes: HashMap<u32, Option<Class>>,
     settings: HashMap<u32, Option<(String, String)>>,
 }
@@ -433,16 +468,16 @@ struct Changes {
 impl Reader for Changes {
     fn row(&mut self, row: Row) {
         match row {
-            Row::User(row) => drop(self.users.insert(number(row.id), Some(Member::of(&row)))),
-            Row::Torrent(row) => {
-                let now = Some((Item::of(&row), hashes_of(&row)));
-                self.torrents.insert(number(row.id), now);
+            Row::User(row) => {
+                let user = UserRow::of(&row);
+                self.users.insert(user.id(), Some((user, user.keys())));
             }
-            Row::Key(row) => drop(self.keys.insert(number(row.id), Some(Key::of(&row)))),
-            Row::Listed(row) => {
-                let now = Some((row.info_hash, row.list == List::Denied));
-                self.listed.insert(number(row.id), now);
+            Row::Torrent(row) => drop(self.torrents.insert(number(row.id), Some(torrent_of(&row)))),
+            Row::Key(row) => {
+                let key = KeyRow::of(&row);
+                self.keys.insert(key.id(), Some((key, key.keys())));
             }
+            Row::Listed(row) => drop(self.lists.insert(number(row.id), Some(listing_of(&row)))),
             Row::Class(row) => drop(self.classes.insert(number(row.id), Some(row))),
             Row::Setting(row) => drop(self.settings.insert(number(row.id), Some((row.name, row.value)))),
             Row::Token(_) => {}
@@ -455,7 +490,7 @@ impl Reader for Changes {
             Kind::User => drop(self.users.insert(id, None)),
             Kind::Torrent => drop(self.torrents.insert(id, None)),
             Kind::Key => drop(self.keys.insert(id, None)),
-            Kind::Listed => drop(self.listed.insert(id, None)),
+            Kind::Listed => drop(self.lists.insert(id, None)),
             Kind::Class => drop(self.classes.insert(id, None)),
             Kind::Setting => drop(self.settings.insert(id, None)),
             Kind::Token => {}
@@ -464,78 +499,21 @@ impl Reader for Changes {
 }
 
 impl Changes {
-    /// Rows before the ways to them, so that whoever finds a way finds the row that it leads to; what does not lead to
-    /// it any more goes last, unless it leads to another row by now.
-    fn put(self, control: &Control) {
-        let mut users = self.users.into_iter().collect::<Vec<_>>();
-        for (id, now) in &mut users {
-            let slot = |now: &Member| Member {
-                slot: control.slot_of(control.members.get(id).map(|old| old.slot)),
-                ..*now
-            };
-            *now = now.as_ref().map(slot);
+    fn put(mut self, control: &Control) {
+        for (user, _) in self.users.values_mut().flatten() {
+            user.member.slot = control.slot_of_user(user.id());
         }
-        let before = users.iter().filter_map(|(id, _)| Some((*id, control.members.get(id)?)));
-        let before: Vec<(u32, u64)> =
-            before.flat_map(|(id, old)| old.hashes().map(move |hash| (id, start_of(hash)))).collect();
-        let hashes: Vec<(u64, u32)> = users
-            .iter()
-            .filter_map(|(id, now)| Some((*id, (*now)?)))
-            .flat_map(|(id, now)| now.hashes().map(move |hash| (start_of(hash), id)))
-            .collect();
-        control.members.change(users);
-        lead(&control.passkeys, before, hashes);
-
-        let mut keys: Vec<_> = self.keys.into_iter().collect();
-        for (id, now) in &mut keys {
-            let slot =
-                |now: &Key| Key { slot: control.slot_of(control.keys.get(id).map(|old| old.slot)), ..*now };
-            *now = now.as_ref().map(slot);
+        for (row, _) in self.keys.values_mut().flatten() {
+            row.key.slot = control.slot_of_key(row.id());
         }
-        let before =
-            keys.iter().filter_map(|(id, _)| Some((*id, start_of(control.keys.get(id)?.hash)))).collect();
-        let hashes = keys.iter().filter_map(|(id, now)| Some((start_of((*now)?.hash), *id))).collect();
-        control.keys.change(keys);
-        lead(&control.key_hashes, before, hashes);
-
-        self.torrents.into_iter().for_each(|(id, now)| put_torrent(control, id, now));
-        for (id, now) in self.listed {
-            let old = control.listed.get(&id);
-            control.listed.change([(id, now.map(|(hash, _)| hash))]);
-            let gone = old.filter(|old| now.is_none_or(|(hash, _)| hash != *old)).map(|old| (old, None));
-            control.lists.change(now.map(|(hash, list)| (hash, Some(list))).into_iter().chain(gone));
-        }
+        control.users.change(self.users);
+        control.keys.change(self.keys);
+        control.torrents.change(self.torrents);
+        control.lists.change(self.lists);
         change_small(&control.classes, self.classes);
         change_small(&control.settings, self.settings);
         control.read_settings();
     }
-}
-
-/// Puts ways to rows, then takes away those that led there before.
-fn lead(ways: &Parts<u64, u32>, before: Vec<(u32, u64)>, now: Vec<(u64, u32)>) {
-    let stays: std::collections::HashSet<(u64, u32)> = now.iter().copied().collect();
-    ways.change(now.into_iter().map(|(way, id)| (way, Some(id))));
-    let gone =
-        before.into_iter().filter(|(id, way)| !stays.contains(&(*way, *id)) && ways.get(way) == Some(*id));
-    let gone: Vec<(u64, Option<u32>)> = gone.map(|(_, way)| (way, None)).collect();
-    ways.change(gone);
-}
-
-fn put_torrent(control: &Control, id: u32, now: Option<(Item, Hashes)>) {
-    let old = control.items.get(&id).unwrap_or_default();
-    let hashes = now.map_or([None; 2], |(_, hashes)| hashes);
-    let put = now
-        .into_iter()
-        .flat_map(|(item, hashes)| hashes.into_iter().flatten().map(move |hash| (hash, Some(item))));
-    let is_still_its = |hash: &[u8; 20]| control.info_hashes.get(hash).is_some_and(|item| item.id == id);
-    let gone: Vec<_> = old
-        .into_iter()
-        .flatten()
-        .filter(|hash| !hashes.contains(&Some(*hash)) && is_still_its(hash))
-        .map(|hash| (hash, None))
-        .collect();
-    control.info_hashes.change(put.chain(gone));
-    control.items.change([(id, now.map(|(_, hashes)| hashes))]);
 }
 
 fn change_small<V: Clone>(table: &ArcSwap<HashMap<u32, V>>, changes: HashMap<u32, Option<V>>) {

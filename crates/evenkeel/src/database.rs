@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use evenkeel_core::Keyed;
+
 use crate::admin::Api;
 use crate::books::{self, Books};
 use crate::config::Config;
@@ -106,8 +108,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// As configured, tried out, and not loaded yet; with the token of the API, if it is drawn only now.
-    pub(crate) fn new(config: &Config, state: &StateDir) -> anyhow::Result<(Self, Option<Secret>)> {
+    /// As configured, tried out, and not loaded yet; with the token of the API, if it is drawn only now. `keyed` is what the
+    /// places of swarms are computed with.
+    pub(crate) fn new(
+        config: &Config,
+        state: &StateDir,
+        keyed: Keyed,
+    ) -> anyhow::Result<(Self, Option<Secret>)> {
         let place = Place::new(config, state)?;
         place.try_out()?;
         let file = match place {
@@ -120,7 +127,8 @@ impl Database {
         let api = Api::new(place.clone(), Hash32(token));
         let keys_per_hour = config.access.keys_for_anybody.then_some(config.access.keys_per_hour_max);
         let mint = keys_per_hour.map(|max| Mint::start(place.clone(), max)).transpose()?;
-        Ok((Self { place, control: Arc::default(), books: Arc::default(), journal, api, mint }, drawn))
+        let control = Arc::new(Control::new(keyed));
+        Ok((Self { place, control, books: Arc::default(), journal, api, mint }, drawn))
     }
 
     /// Connects, loads, opens the books, and follows what changes, until `stop`.

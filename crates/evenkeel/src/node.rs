@@ -19,19 +19,22 @@ use evenkeel_core::{
     AddressTable, Caller, Cursor, Cx, Handout, Hint, Keyed, KeyedCaller, Keys, Moved, Outcome, PeerKey,
     Place, Reason, Rules, SHARDS, Scratch, Seen, Shard, Tier, Time, Totals, Uplinks,
 };
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
+use evenkeel_wire::{Announce, Failure, InfoHash, OfferId, PeerId, Reply, Stats, Warning};
 
-use crate::access::{Access, Asker};
+use crate::access::{Access, Asker, Found};
 use crate::analyst::{Earned, Noted, Ring};
 use crate::books::Books;
 use crate::classes::{Classes, Known};
 use crate::client_table::ClientTable;
 use crate::counters::{Counters, Dialect, add};
 use crate::journal::Trouble;
-use crate::store::Whose;
+use crate::store::{Hash32, Whose};
 
+mod ahead;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use ahead::Ahead;
 
 /// The tracker, shared by all threads.
 pub(crate) struct Node {
@@ -76,8 +79,10 @@ pub(crate) struct Announcer<'a> {
     pub key: PeerKey,
     /// Where its swarm is.
     pub place: Place,
-    /// What its URL carries.
-    pub secret: Option<&'a [u8]>,
+    /// The hash of what its URL carries.
+    pub secret: Option<Hash32>,
+    /// What of that is known, if it was looked up already.
+    pub found: Option<&'a Found>,
 }
 
 /// Who announces, as far as that is known.
@@ -232,10 +237,18 @@ impl Node {
         ask: &Announce,
         out: &mut Handout<'_>,
     ) -> Result<Reply, Failure> {
-        let Announcer { key, place, secret } = caller;
+        let Announcer { key, place, secret, found } = caller;
         let Some(access) = &self.access else { return self.record(worker, &Party::of(key, place), ask, out) };
         let (asker, at_secs) = (Asker { source: key.source().ip(), secret }, self.wall_secs());
-        let admitted = access.admit(&asker, ask, at_secs).inspect_err(|failure| {
+        let alone;
+        let found = match found {
+            Some(found) => found,
+            None => {
+                alone = self.find_alone(access, (&caller, ask), at_secs);
+                &alone
+            }
+        };
+        let admitted = access.admit(&asker, (ask, place), found, at_secs).inspect_err(|failure| {
             worker.counters.count(Reason::Failed(*failure));
         })?;
         let account = access.account(&admitted, at_secs);
@@ -279,7 +292,7 @@ impl Node {
     }
 
     /// Whether somebody may scrape; one who may not is counted.
-    pub(crate) fn admit_scrape(&self, worker: &Worker, asker: &Asker<'_>) -> Result<(), Failure> {
+    pub(crate) fn admit_scrape(&self, worker: &Worker, asker: &Asker) -> Result<(), Failure> {
         let Some(access) = &self.access else { return Ok(()) };
         let admitted = access.admit_scrape(asker, self.wall_secs());
         admitted.inspect_err(|failure| worker.counters.count(Reason::Failed(*failure)))
@@ -292,7 +305,7 @@ impl Node {
     }
 
     /// Whose standing somebody may look at; `None` where nobody has one who shows a secret.
-    pub(crate) fn admit_look(&self, asker: &Asker<'_>) -> Option<Result<Known, Failure>> {
+    pub(crate) fn admit_look(&self, asker: &Asker) -> Option<Result<Known, Failure>> {
         let access = self.access.as_ref().filter(|access| access.asks_for_secrets())?;
         self.earned()?;
         Some(access.admit_look(asker, self.wall_secs()))
@@ -401,26 +414,6 @@ impl Node {
     /// Where a torrent's swarm is, or would be.
     pub(crate) fn place(&self, info_hash: &InfoHash) -> Place {
         self.keys.place(info_hash)
-    }
-
-    /// Has what announces of these peers will touch fetched from memory, in steps that each need what the one before
-    /// has brought. All of a batch wait together instead of one after the other.
-    pub(crate) fn prefetch<const N: usize>(&self, batch: &[Option<(Endpoint, Place)>; N]) {
-        let slot = |place: Place| &self.slots[place.shard()];
-        for (_, place) in batch.iter().flatten() {
-            slot(*place).hint().prefetch(*place);
-        }
-        let mut swarms =
-            batch.map(|caller| caller.and_then(|(_, place)| lock(&slot(place).shard).prefetch_swarm(place)));
-        for step in [Shard::prefetch_peers, Shard::prefetch_slot, Shard::prefetch_record] {
-            for (caller, swarm) in batch.iter().zip(&mut swarms) {
-                if let (Some((caller, place)), Some(at)) = (caller, *swarm)
-                    && !step(&lock(&slot(*place).shard), at, caller)
-                {
-                    *swarm = None;
-                }
-            }
-        }
     }
 
     /// Counts of one swarm. The caller counts the request, which may name many.

@@ -118,7 +118,7 @@ impl Tracker {
         }
         let (mut database, mut token) = (None, None);
         if !config.axes().are_open() {
-            let (opened, drawn) = Database::new(config, &start.state)?;
+            let (opened, drawn) = Database::new(config, &start.state, Keyed::new([a, b]))?;
             token = drawn;
             let (control, books) = (Arc::clone(&opened.control), Arc::clone(&opened.books));
             let mut access = Access::new(config.axes(), control, books, Keyed::new([i, j]));

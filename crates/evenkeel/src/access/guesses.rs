@@ -9,6 +9,7 @@ use evenkeel_core::{Keyed, Scope};
 use evenkeel_wire::Endpoint;
 
 use crate::node::lock;
+use crate::store::Hash32;
 
 /// Different unknown secrets in a window that shut an address out. A client with an old passkey shows one, for each of
 /// its torrents, and is not.
@@ -59,14 +60,14 @@ impl Guesses {
         shut_out >> 32 == hash >> 32 && now_secs.unsigned_abs() & 0xFFFF_FFFF < shut_out & 0xFFFF_FFFF
     }
 
-    /// Notes that a secret was unknown.
-    pub(super) fn note(&self, source: IpAddr, secret: &[u8], now_secs: i64) {
+    /// Notes that a secret of this hash was unknown.
+    pub(super) fn note(&self, source: IpAddr, secret: &Hash32, now_secs: i64) {
         // Behind an address of our own may be everybody: a proxy that does not say for whom it speaks.
         if Scope::of(&Endpoint::new(source, 0)) != Scope::Global {
             return;
         }
         let (hash, place) = self.place(source);
-        let secret = self.keyed.hash(secret);
+        let secret = self.keyed.hash(&secret.0);
         let mut count = lock(&place.count);
         let is_over = !(0..WINDOW_SECS).contains(&(now_secs - count.since_secs));
         if count.source != hash || is_over {

@@ -2,44 +2,49 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use hashbrown::HashTable;
+use evenkeel_core::{Keyed, Table};
 
 /// A change copies a part: so many parts, of a million rows some thousand each.
 const PARTS: usize = 256;
 
 /// See the module.
 pub(super) struct Parts<K, V> {
-    /// One hash decides the part and the place in it: strangers choose what is looked up.
-    hasher: RandomState,
-    parts: Box<[Part<K, V>]>,
+    keyed: Keyed,
+    parts: Box<[ArcSwap<Part<K, V>>]>,
     /// Nothing was ever in it, so that nothing need be looked up.
     is_unused: AtomicBool,
 }
 
-/// Swapped as a whole.
-type Part<K, V> = ArcSwap<HashTable<(K, V)>>;
+type Part<K, V> = Table<(K, V)>;
 
-/// A table that is being filled, and that nobody reads yet.
-pub(super) struct Filling<K, V>(Vec<(K, V)>);
+/// What rows are found by.
+pub(super) trait Key: Copy + Eq {
+    /// A hash that nobody can choose: it decides the part and the place in it.
+    fn hash(&self, keyed: &Keyed) -> u64;
+}
 
-impl<K, V> Default for Filling<K, V> {
-    fn default() -> Self {
-        Self(Vec::new())
+/// A number in the books.
+impl Key for u32 {
+    fn hash(&self, keyed: &Keyed) -> u64 {
+        keyed.hash(&self.to_le_bytes())
     }
 }
 
-impl<K, V> Filling<K, V> {
-    pub(super) fn put(&mut self, key: K, value: V) {
-        self.0.push((key, value));
+/// The start of a SHA-256. Strangers may look for any, and what is there was drawn at random.
+impl Key for u64 {
+    fn hash(&self, _: &Keyed) -> u64 {
+        *self
     }
+}
 
-    pub(super) fn each(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.0.iter_mut().map(|(key, value)| (&*key, value))
+/// An info hash: strangers choose what is looked up, and peers what is in the catalogue.
+impl Key for [u8; 20] {
+    fn hash(&self, keyed: &Keyed) -> u64 {
+        keyed.hash(self)
     }
 }
 
@@ -49,29 +54,45 @@ impl<K, V> fmt::Debug for Parts<K, V> {
     }
 }
 
-impl<K: Eq + Hash + Copy, V: Copy> Parts<K, V> {
-    pub(super) fn new() -> Self {
-        let parts = std::iter::repeat_with(|| ArcSwap::from_pointee(HashTable::new())).take(PARTS).collect();
-        Self { hasher: RandomState::new(), parts, is_unused: AtomicBool::new(true) }
+impl<K: Key, V: Copy> Parts<K, V> {
+    pub(super) fn new(keyed: Keyed) -> Self {
+        let parts = std::iter::repeat_with(ArcSwap::default).take(PARTS).collect();
+        Self { keyed, parts, is_unused: AtomicBool::new(true) }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<V> {
-        if self.is_unused.load(Ordering::Acquire) {
+        self.look((key, key.hash(&self.keyed)), |value| Some(*value))
+    }
+
+    /// The same for somebody who knows the hash and does not want all of the value.
+    pub(super) fn look<R>(&self, (key, hash): (&K, u64), read: impl FnOnce(&V) -> Option<R>) -> Option<R> {
+        if self.is_unused() {
             return None;
         }
-        let hash = self.hasher.hash_one(key);
-        self.parts[part_of(hash)].load().find(hash, |(other, _)| other == key).map(|(_, value)| *value)
+        let part = self.parts[part_of(hash)].load();
+        let at = part.find(hash, |_, (other, _)| other == key)?;
+        read(&part[at].1)
+    }
+
+    /// The first step of having the row of a hash fetched from memory.
+    pub(super) fn prefetch_slot(&self, hash: u64) {
+        self.parts[part_of(hash)].load().prefetch_slot(hash);
+    }
+
+    /// The second step.
+    pub(super) fn prefetch_row(&self, hash: u64) {
+        self.parts[part_of(hash)].load().prefetch_row(hash);
     }
 
     /// Puts values, or takes them away. One thread at a time changes a table.
     pub(super) fn change(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
         let mut by_part: HashMap<usize, Vec<(K, Option<V>)>> = HashMap::new();
         for change in changes {
-            by_part.entry(part_of(self.hasher.hash_one(change.0))).or_default().push(change);
+            by_part.entry(part_of(change.0.hash(&self.keyed))).or_default().push(change);
         }
         for (at, changes) in by_part {
             let part = &self.parts[at];
-            let mut copy = HashTable::clone(&part.load());
+            let mut copy = Table::clone(&part.load());
             for (key, value) in changes {
                 self.put(&mut copy, key, value);
             }
@@ -80,17 +101,13 @@ impl<K: Eq + Hash + Copy, V: Copy> Parts<K, V> {
         }
     }
 
-    /// Puts a whole table in the place of this one.
-    pub(super) fn fill(&self, filling: Filling<K, V>) {
+    /// Puts a whole table in the place of this one: `each` calls with each row, the same ones whenever it is asked.
+    pub(super) fn fill(&self, each: impl Fn(&mut dyn FnMut(K, V))) {
         let mut counts = [0_usize; PARTS];
-        for (key, _) in &filling.0 {
-            counts[part_of(self.hasher.hash_one(key))] += 1;
-        }
-        let mut parts: Vec<HashTable<(K, V)>> = counts.into_iter().map(HashTable::with_capacity).collect();
-        let is_unused = filling.0.is_empty();
-        for (key, value) in filling.0 {
-            self.put(&mut parts[part_of(self.hasher.hash_one(key))], key, Some(value));
-        }
+        each(&mut |key, _| counts[part_of(key.hash(&self.keyed))] += 1);
+        let mut parts: Vec<Part<K, V>> = counts.into_iter().map(Table::with_capacity).collect();
+        each(&mut |key, value| self.put(&mut parts[part_of(key.hash(&self.keyed))], key, Some(value)));
+        let is_unused = counts.iter().all(|count| *count == 0);
         for (part, full) in self.parts.iter().zip(parts) {
             part.store(Arc::new(full));
         }
@@ -103,16 +120,21 @@ impl<K: Eq + Hash + Copy, V: Copy> Parts<K, V> {
 
     /// What the parts take.
     pub(super) fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.load().allocation_size()).sum()
+        self.parts.iter().map(|part| part.load().bytes()).sum()
     }
 
-    fn put(&self, part: &mut HashTable<(K, V)>, key: K, value: Option<V>) {
-        let hash = self.hasher.hash_one(key);
-        let entry = part.entry(hash, |(other, _)| *other == key, |(other, _)| self.hasher.hash_one(other));
-        match (entry, value) {
-            (entry, Some(value)) => drop(entry.insert((key, value))),
-            (hashbrown::hash_table::Entry::Occupied(known), None) => drop(known.remove()),
-            (hashbrown::hash_table::Entry::Vacant(_), None) => {}
+    fn is_unused(&self) -> bool {
+        self.is_unused.load(Ordering::Acquire)
+    }
+
+    fn put(&self, part: &mut Part<K, V>, key: K, value: Option<V>) {
+        let hash_of = |(key, _): &(K, V)| key.hash(&self.keyed);
+        let known = part.find(key.hash(&self.keyed), |_, (other, _)| *other == key);
+        match (known, value) {
+            (Some(at), Some(value)) => part[at].1 = value,
+            (Some(at), None) => part.swap_remove(at, hash_of),
+            (None, Some(value)) => drop(part.push((key, value), hash_of)),
+            (None, None) => {}
         }
     }
 }

@@ -1,8 +1,22 @@
 use std::time::Instant;
 
+use evenkeel_wire::InfoHash;
+
 use super::*;
 use crate::store::exam::{self, Desk, populate, torrent, user};
 use crate::store::{AnnounceKey, Edit, Listed, Setting, Torrent, User};
+
+fn keyed() -> Keyed {
+    Keyed::new([1, 2])
+}
+
+fn item_of(control: &Control, info_hash: [u8; 20]) -> Option<Item> {
+    control.item(&info_hash, Place::of(&keyed(), &InfoHash(info_hash)))
+}
+
+fn list_of(control: &Control, info_hash: [u8; 20]) -> Option<List> {
+    control.list(&info_hash, Place::of(&keyed(), &InfoHash(info_hash)))
+}
 
 fn secret_of(user: &mut User) -> Secret {
     let secret = Secret::draw().unwrap();
@@ -12,7 +26,7 @@ fn secret_of(user: &mut User) -> Secret {
 
 /// A control whose follower has looked once.
 fn follower(desk: &dyn Desk) -> (Arc<Control>, Follower) {
-    let control = Arc::new(Control::new());
+    let control = Arc::new(Control::new(keyed()));
     let mut follower = Follower::new(Arc::clone(&control), desk.open().unwrap());
     follower.look();
     assert!(control.is_loaded());
@@ -20,7 +34,7 @@ fn follower(desk: &dyn Desk) -> (Arc<Control>, Follower) {
 }
 
 fn user_of(control: &Control, secret: &Secret, now: i64) -> Option<(u32, bool)> {
-    match control.holder(secret.reveal().as_bytes(), now)? {
+    match control.holder(&secret.hash(), now)? {
         Holder::User { member, is_outdated } => Some((member.id, is_outdated)),
         Holder::Key(_) => None,
     }
@@ -70,7 +84,7 @@ fn users_and_keys_have_numbers_that_stay_and_are_never_given_again() {
     store.edit(&[Edit::Key(key)]).unwrap();
     let (control, mut follower) = follower(&desk);
     let slots = |control: &Control, secrets: &[Secret]| {
-        let slot = |secret: &Secret| match control.holder(secret.reveal().as_bytes(), 0)? {
+        let slot = |secret: &Secret| match control.holder(&secret.hash(), 0)? {
             Holder::User { member, .. } => member.slot,
             Holder::Key(key) => key.slot,
         };
@@ -87,7 +101,7 @@ fn users_and_keys_have_numbers_that_stay_and_are_never_given_again() {
     first[0] = None;
     first.push(Some(4));
     assert_eq!(slots(&control, &secrets), first);
-    let held = control.holder(secrets[1].reveal().as_bytes(), 0);
+    let held = control.holder(&secrets[1].hash(), 0);
     assert!(matches!(held, Some(Holder::User { member, .. }) if member.pinned == Tier::new(2)));
     control.load(&mut *desk.open().unwrap()).unwrap();
     assert_eq!(slots(&control, &secrets), first, "loaded anew");
@@ -119,20 +133,20 @@ fn a_hybrid_torrent_is_one_torrent_under_both_hashes() {
     let hybrid = Torrent { info_hash_v2: Some(of_v2), ..torrent(1) };
     let [id] = store.edit(&[Edit::Torrent(hybrid.clone())]).unwrap()[..] else { panic!() };
     let (control, mut follower) = follower(&desk);
-    let item = control.item(&[1; 20]).unwrap();
+    let item = item_of(&control, [1; 20]).unwrap();
     assert_eq!(i64::from(item.id), id);
-    assert_eq!(control.item(&[2; 20]), Some(item), "peers announce the first 20 bytes");
-    assert_eq!(control.item(&[9; 20]), None);
+    assert_eq!(item_of(&control, [2; 20]), Some(item), "peers announce the first 20 bytes");
+    assert_eq!(item_of(&control, [9; 20]), None);
 
     let only_v1 = Torrent { id, info_hash_v2: None, state: TorrentState::Deleted, ..hybrid };
     store.edit(&[Edit::Torrent(only_v1), Edit::Torrent(torrent(2))]).unwrap();
     follower.look();
-    assert_eq!(control.item(&[1; 20]).unwrap().state, TorrentState::Deleted);
-    assert_ne!(control.item(&[2; 20]).unwrap().id, item.id, "it is another torrent's now");
+    assert_eq!(item_of(&control, [1; 20]).unwrap().state, TorrentState::Deleted);
+    assert_ne!(item_of(&control, [2; 20]).unwrap().id, item.id, "it is another torrent's now");
     store.edit(&[Edit::Remove(Kind::Torrent, id)]).unwrap();
     follower.look();
-    assert_eq!(control.item(&[1; 20]), None);
-    assert!(control.item(&[2; 20]).is_some());
+    assert_eq!(item_of(&control, [1; 20]), None);
+    assert!(item_of(&control, [2; 20]).is_some());
 }
 
 #[test]
@@ -159,11 +173,11 @@ fn keys_lists_classes_and_settings_follow() {
     let passkey = secret_of(&mut of_class);
     store.edit(&[Edit::User(of_class)]).unwrap();
     follower.look();
-    let key = Key { id: number(ids[0]), hash: secret.hash(), slot: Some(1) };
-    assert_eq!(control.holder(secret.reveal().as_bytes(), 0), Some(Holder::Key(key)));
-    assert_eq!(control.list(&[3; 20]), Some(List::Denied));
+    let key = Key { id: number(ids[0]), slot: Some(1) };
+    assert_eq!(control.holder(&secret.hash(), 0), Some(Holder::Key(key)));
+    assert_eq!(list_of(&control, [3; 20]), Some(List::Denied));
     assert_eq!(control.freeleech_until(), 77);
-    let Some(Holder::User { member, .. }) = control.holder(passkey.reveal().as_bytes(), 0) else { panic!() };
+    let Some(Holder::User { member, .. }) = control.holder(&passkey.hash(), 0) else { panic!() };
     let own = Share { upload_percent: None, download_percent: Some(70) };
     let of_class = Share { upload_percent: Some(150), download_percent: Some(50) };
     assert_eq!(control.shares(&member), [own, of_class]);
@@ -179,8 +193,8 @@ fn keys_lists_classes_and_settings_follow() {
     ];
     store.edit(&edits).unwrap();
     follower.look();
-    assert_eq!(control.holder(secret.reveal().as_bytes(), 0), None);
-    assert_eq!((control.list(&[3; 20]), control.list(&[4; 20])), (None, Some(List::Allowed)));
+    assert_eq!(control.holder(&secret.hash(), 0), None);
+    assert_eq!((list_of(&control, [3; 20]), list_of(&control, [4; 20])), (None, Some(List::Allowed)));
     assert_eq!(control.freeleech_until(), 0);
     assert_eq!(control.limits(&member), (None, None));
 }
@@ -216,7 +230,7 @@ fn a_user_takes_less_than_200_bytes_and_a_torrent_less_than_250() {
         let hash = hash.0.first_chunk().copied();
         loading.row(Row::Torrent(Torrent { id: id.into(), info_hash_v1: hash, ..torrent(1) }));
     }
-    let control = Control::new();
+    let control = Control::new(keyed());
     let began = Instant::now();
     loading.put(&control);
     let sizes = control.sizes();

@@ -16,17 +16,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use evenkeel_core::connection::Epoch;
-use evenkeel_core::{Handout, Place, Reason};
+use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::limits::{UDP_V6_PEERS_MAX, URL_BYTES_MAX};
-use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request};
+use evenkeel_wire::udp::{self, ANNOUNCE_HEAD_BYTES, Ask, Request, UrlData};
 use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats, secret};
 use socket2::Socket;
 
 pub(crate) use self::batch::prepare;
 use self::batch::{BATCH, Batch};
+use crate::control;
 use crate::counters::add;
 use crate::log;
-use crate::node::{Announcer, Node, Worker};
+use crate::node::{Ahead, Announcer, Node, Worker};
+use crate::store::Hash32;
 
 /// How long a thread waits for a packet before it looks whether it shall stop.
 const WAIT_MILLIS: i32 = 250;
@@ -73,18 +75,21 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     let began = Instant::now();
     add(&worker.counters.receive_drops, batch.take_drops());
     let mut senders = [const { None }; BATCH];
+    let mut ahead = [const { None }; BATCH];
     let epoch = node.epoch();
-    for (at, sender) in senders.iter_mut().enumerate().take(received) {
+    for (at, (sender, ahead)) in senders.iter_mut().zip(&mut ahead).enumerate().take(received) {
         let (packet, source) = batch.request(at);
-        *sender = source.map(|source| Sender::of(node, packet, source, epoch));
+        let Some(source) = source else { continue };
+        let (who, what) = Sender::of(node, packet, source, epoch);
+        (*sender, *ahead) = (Some(who), what);
     }
     if received > 1 {
-        node.prefetch(&senders.each_ref().map(|sender| sender.as_ref()?.peer));
+        node.prefetch(&mut ahead);
     }
-    for (at, sender) in senders.iter().enumerate().take(received) {
+    for (at, (sender, ahead)) in senders.iter().zip(&ahead).enumerate().take(received) {
         batch.answer(at, |packet, out| {
             let Some(sender) = sender else { return 0 };
-            let answered = node.catch(|| answer(node, worker, packet, sender, out));
+            let answered = node.catch(|| answer(node, worker, packet, (sender, ahead.as_ref()), out));
             answered.unwrap_or_else(|| {
                 worker.counters.count(Reason::Failed(Failure::Internal));
                 0
@@ -105,26 +110,41 @@ struct Sender {
     ip: IpAddr,
     /// It got the connection id that it shows, at this address and not long ago.
     is_proven: bool,
-    /// A proven one that announces: its peer, and where the swarm is.
-    peer: Option<(Endpoint, Place)>,
 }
 
 impl Sender {
-    fn of(node: &Node, packet: &[u8], source: SocketAddr, epoch: Epoch) -> Self {
+    /// With what it announces, if it is proven.
+    fn of(node: &Node, packet: &[u8], source: SocketAddr, epoch: Epoch) -> (Self, Option<Ahead>) {
         let ip = source.ip().to_canonical();
         let glance = udp::glance(packet);
         let is_proven = glance.is_some_and(|seen| node.verify_connection_id(seen.connection_id, epoch, ip))
             && source.port() != 0;
         let announce = glance.filter(|_| is_proven).and_then(|seen| seen.announce);
-        let peer = announce.map(|(info_hash, port)| (Endpoint::new(ip, port), node.place(&info_hash)));
-        Self { source, ip, is_proven, peer }
+        let ahead = announce.map(|(info_hash, port, url_data)| {
+            let secret = node.asks_for_secrets().then(|| secret_of(url_data)).flatten();
+            let (endpoint, place) = (Endpoint::new(ip, port), node.place(&info_hash));
+            Ahead { endpoint, info_hash, place, secret, found: None }
+        });
+        (Self { source, ip, is_proven }, ahead)
     }
+}
+
+/// The hash of the secret in a URL, if there is one.
+fn secret_of(url_data: UrlData<'_>) -> Option<Hash32> {
+    let mut room = [0; URL_BYTES_MAX];
+    secret::of_url(url_data.join(&mut room)).map(control::hash)
 }
 
 /// Writes the answer to one packet to `out`; 0 bytes are silence.
 ///
 /// Until the sender has proven its address, the answer is no longer than the packet: a slice sees to it.
-fn answer(node: &Node, worker: &mut Worker, packet: &[u8], sender: &Sender, out: &mut [u8]) -> usize {
+fn answer(
+    node: &Node,
+    worker: &mut Worker,
+    packet: &[u8],
+    (sender, ahead): (&Sender, Option<&Ahead>),
+    out: &mut [u8],
+) -> usize {
     let (transaction, ask) = match udp::decode(packet) {
         None => {
             worker.counters.count(Reason::Garbage);
@@ -143,17 +163,11 @@ fn answer(node: &Node, worker: &mut Worker, packet: &[u8], sender: &Sender, out:
         return 0;
     }
     match ask {
-        Ok(Ask::Announce(ask, url_data)) => {
-            let here = || (Endpoint::new(sender.ip, ask.port), node.place(&ask.info_hash));
-            let (endpoint, place) = sender.peer.unwrap_or_else(here);
-            let mut room;
-            let url = if node.asks_for_secrets() {
-                room = [0; URL_BYTES_MAX];
-                url_data.join(&mut room)
-            } else {
-                &[]
-            };
-            let caller = Announcer { key: endpoint.into(), place, secret: secret::of_url(url) };
+        Ok(Ask::Announce(ask, _)) => {
+            // Whoever announces was seen to do so at a glance.
+            let Some(Ahead { endpoint, place, secret, found, .. }) = ahead else { return 0 };
+            let (key, place, secret) = ((*endpoint).into(), *place, *secret);
+            let caller = Announcer { key, place, secret, found: found.as_ref() };
             answer_announce(node, worker, caller, &ask, (transaction, out))
         }
         Ok(Ask::Scrape(scrape)) => match node.admit_udp_scrape(worker) {
@@ -222,8 +236,8 @@ mod tests {
 
     fn ask(node: &Node, worker: &mut Worker, packet: &[u8]) -> Vec<u8> {
         let mut out = [0; UDP_REPLY_BYTES_MAX];
-        let sender = Sender::of(node, packet, SOURCE.parse().unwrap(), node.epoch());
-        let len = answer(node, worker, packet, &sender, &mut out);
+        let (sender, ahead) = Sender::of(node, packet, SOURCE.parse().unwrap(), node.epoch());
+        let len = answer(node, worker, packet, (&sender, ahead.as_ref()), &mut out);
         out[..len].to_vec()
     }
 

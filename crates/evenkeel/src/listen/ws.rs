@@ -36,6 +36,7 @@ use crate::access::Asker;
 use crate::counters::add;
 use crate::log;
 use crate::node::{Announcer, Worker};
+use crate::store::Hash32;
 
 /// A peer that does not take what it is sent for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -117,8 +118,8 @@ pub(super) async fn send_mail(shared: &Shared, local: &RefCell<Local>) {
 pub(crate) struct Guest {
     /// On whose behalf it was opened.
     pub source: IpAddr,
-    /// What its URL carries.
-    pub secret: Option<Box<[u8]>>,
+    /// The hash of what its URL carries.
+    pub secret: Option<Hash32>,
 }
 
 /// Serves an upgraded connection until it ends.
@@ -195,7 +196,7 @@ struct Socket<'a> {
     source: Endpoint,
     id: SocketId,
     queue: Rc<Queue>,
-    secret: Option<Box<[u8]>>,
+    secret: Option<Hash32>,
     /// Who announced here and has not left.
     peers: HashSet<(InfoHash, PeerId)>,
     seat: &'a Seat,
@@ -393,7 +394,7 @@ impl Socket<'_> {
         let key = PeerKey::Web(WebKey { source: self.source, socket: self.id, peer_id: ask.peer_id });
         let node = &self.shared.node;
         let place = node.place(&ask.info_hash);
-        let caller = Announcer { key, place, secret: self.secret.as_deref() };
+        let caller = Announcer { key, place, secret: self.secret, found: None };
         let out = &mut Handout::to_sockets(&mut local.receivers);
         let reply = match node.announce(&mut local.worker, caller, ask, out) {
             Ok(reply) => reply,
@@ -457,7 +458,7 @@ impl Socket<'_> {
     }
 
     fn admit_scrape(&self) -> Result<(), Failure> {
-        let asker = Asker { source: self.source.ip(), secret: self.secret.as_deref() };
+        let asker = Asker { source: self.source.ip(), secret: self.secret };
         self.shared.node.admit_scrape(&self.local.borrow().worker, &asker)
     }
 

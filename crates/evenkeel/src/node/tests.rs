@@ -24,7 +24,7 @@ fn after_a_panic_only_the_swarm_concerned_is_gone() {
         assert!(
             node.announce(
                 &mut worker,
-                Announcer { key, place: node.place(&ask(torrent).info_hash), secret: None },
+                Announcer { key, place: node.place(&ask(torrent).info_hash), secret: None, found: None },
                 &ask(torrent),
                 &mut Handout::new(&mut [], &mut [])
             )
@@ -42,7 +42,7 @@ fn after_a_panic_only_the_swarm_concerned_is_gone() {
     assert!(
         node.announce(
             &mut worker,
-            Announcer { key, place: node.place(&ask(7).info_hash), secret: None },
+            Announcer { key, place: node.place(&ask(7).info_hash), secret: None, found: None },
             &ask(7),
             &mut Handout::new(&mut [], &mut [])
         )
@@ -62,7 +62,7 @@ fn announces_of_peers_that_come_and_go_are_timed() {
         let place = node.place(&ask.info_hash);
         node.announce(
             &mut worker,
-            Announcer { key, place, secret: None },
+            Announcer { key, place, secret: None, found: None },
             &ask,
             &mut Handout::new(&mut [], &mut []),
         )

@@ -12,6 +12,7 @@ use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 use super::pages::{self, Found, Page, Wanted};
 use super::{Local, Shared};
 use crate::access::Asker;
+use crate::control::hash;
 use crate::counters::add;
 use crate::node::Announcer;
 
@@ -66,11 +67,13 @@ pub(super) fn answer(
     let mut status = "200 OK";
     match question(shared, request) {
         Some((Question::Announce, secret)) => match query::announce(request.query) {
-            Ok((ask, form)) => answer_announce(shared, local, Asker { source, secret }, &ask, form),
+            Ok((ask, form)) => {
+                answer_announce(shared, local, Asker { source, secret: secret.map(hash) }, &ask, form);
+            }
             Err(failure) => fail(local, failure),
         },
         Some((Question::Scrape, secret)) => {
-            answer_scrape(shared, local, &Asker { source, secret }, request.query);
+            answer_scrape(shared, local, &Asker { source, secret: secret.map(hash) }, request.query);
         }
         None => match pages::find(shared, request.path, source, request.wants_json) {
             Found::Page(page) => {
@@ -115,7 +118,7 @@ fn question<'a>(shared: &Shared, request: &Request<'a>) -> Option<(Question, Opt
     Some((asked, secret.or_else(|| secret::of_query(request.query))))
 }
 
-fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker<'_>, ask: &Announce, form: PeerForm) {
+fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker, ask: &Announce, form: PeerForm) {
     let Local { worker, v4, v6, ids, body, .. } = local;
     let mut handout = Handout::new(v4, v6);
     if form == PeerForm::Dictionary {
@@ -123,7 +126,7 @@ fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker<'_>, ask: &A
     }
     let caller = Endpoint::new(asker.source, ask.port);
     let place = shared.node.place(&ask.info_hash);
-    let announcer = Announcer { key: caller.into(), place, secret: asker.secret };
+    let announcer = Announcer { key: caller.into(), place, secret: asker.secret, found: None };
     let answered = shared.node.announce(worker, announcer, ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
@@ -138,7 +141,7 @@ fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker<'_>, ask: &A
     }
 }
 
-fn answer_scrape(shared: &Shared, local: &mut Local, asker: &Asker<'_>, query: &[u8]) {
+fn answer_scrape(shared: &Shared, local: &mut Local, asker: &Asker, query: &[u8]) {
     if let Err(failure) = shared.node.admit_scrape(&local.worker, asker) {
         // The node has counted it.
         return http::write_failure(&mut local.body, failure);

@@ -23,10 +23,12 @@ use super::answer::{self, Later};
 use super::arrival::Origin;
 use super::idle::Seat;
 use super::{Local, Shared, stopped};
+use crate::control::hash;
 use crate::counters::add;
 use crate::listen::stream::Stream;
 use crate::listen::ws;
 use crate::log;
+use crate::store::Hash32;
 
 /// A peer that does not take its answer for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,7 +94,7 @@ pub(super) async fn serve(
                 stream.put_back(std::mem::take(&mut connection.read));
                 // In a box of its own: every connection would be as large as a WebSocket otherwise.
                 connection.seat.become_websocket();
-                let guest = ws::Guest { source, secret: connection.secret.take() };
+                let guest = ws::Guest { source, secret: connection.secret };
                 return Box::pin(ws::serve(shared, &web, stream, (guest, connection.seat))).await;
             }
         };
@@ -119,8 +121,8 @@ struct Connection<'a> {
     head_began: Option<Deadline>,
     /// When the last request came, or its answer was taken if that took long.
     used: Deadline,
-    /// What the URL of a WebSocket carries.
-    secret: Option<Box<[u8]>>,
+    /// The hash of what the URL of a WebSocket carries.
+    secret: Option<Hash32>,
 }
 
 /// What to do after answering what was read.
@@ -250,7 +252,7 @@ impl Connection<'_> {
         }
         if self.shared.node.asks_for_secrets() {
             let in_path = secret::of_url(request.path);
-            self.secret = secret::of_query(request.query).or(in_path).map(Box::from);
+            self.secret = secret::of_query(request.query).or(in_path).map(hash);
         }
         http::write_upgrade(&mut local.out, &ws::accept(key));
         Turn::Upgrade

@@ -14,6 +14,7 @@ use crate::access::Asker;
 use crate::banner::AnnounceUrl;
 use crate::census::{Census, Sums};
 use crate::classes::Known;
+use crate::control::hash;
 use crate::mint::Refused;
 
 /// A page.
@@ -82,7 +83,7 @@ pub(super) fn find(shared: &Shared, path: &[u8], source: IpAddr, wants_json: boo
 
 /// The standing of whoever shows a secret.
 fn look(shared: &Shared, source: IpAddr, secret: &[u8], as_json: bool) -> Found {
-    match shared.node.admit_look(&Asker { source, secret: Some(secret) }) {
+    match shared.node.admit_look(&Asker { source, secret: Some(hash(secret)) }) {
         None => Found::Nothing,
         Some(Ok(known)) => Found::Later(Wanted::Standing { known, as_json }),
         Some(Err(failure)) => Found::Refused(failure),
