@@ -10,6 +10,7 @@
 //!
 //! Known weakness: where identities cost nothing, whoever has many of them lets one receive what the other sends.
 
+mod excess;
 mod identities;
 mod identity;
 mod observation;
@@ -227,6 +228,7 @@ impl Analyst {
                 let before = own.tier_shown();
                 own.fade(*now, rules);
                 let marks = yardstick.marks(own, *now, rules);
+                own.watch_excess(rules);
                 yardstick.judge(own, marks.score, rules);
                 if own.pin.is_none() && own.seen.age(*now) <= rules.active_secs {
                     yardstick.note(own, &marks);

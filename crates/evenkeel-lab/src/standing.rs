@@ -39,6 +39,8 @@ const HONEST_MEAN_LEAST: f64 = 0.80;
 const HONEST_FIFTH_LEAST: f64 = 0.70;
 /// Tier of a cheater at most, once an evaluation has seen a day of it.
 const CHEATER_TIER_MOST: u8 = 1;
+/// Honest members of a hundred that may ever be taken for one who exaggerates.
+const FRAMED_MOST: f64 = 0.005;
 const RESTORED_WITHIN_SECS: f64 = 20.0;
 
 /// Simulates, prints, and fails if something does not hold.
@@ -75,6 +77,9 @@ struct Verdict {
     honest_fifth: f64,
     pretenders: u8,
     inflators: u8,
+    inflators_late: u8,
+    /// Share of the honest members that were in swarms with inflators.
+    framed: f64,
 }
 
 impl Verdict {
@@ -83,6 +88,9 @@ impl Verdict {
         let mut shares: Vec<f64> = honest.map(|fate| fate.credited / fate.claimed).collect();
         shares.sort_by(f64::total_cmp);
         let cheaters = || fates.iter().filter(|fate| fate.kind.is_judged());
+        let beside = || fates.iter().filter(|fate| fate.kind.is_honest() && fate.met_inflators);
+        let framed = beside().filter(|fate| fate.was_exaggerating).count();
+        let late = fates.iter().filter(|fate| fate.kind == Kind::Inflator).map(|fate| fate.highest_late);
         let highest = |is_it: &dyn Fn(Kind) -> bool| {
             fates.iter().filter(|fate| is_it(fate.kind)).map(|fate| fate.highest).max().unwrap_or_default()
         };
@@ -94,6 +102,8 @@ impl Verdict {
             honest_fifth: shares.get(shares.len() / 20).copied().unwrap_or_default(),
             pretenders: highest(&|kind| kind.is_judged() && kind != Kind::Inflator),
             inflators: highest(&|kind| kind == Kind::Inflator),
+            inflators_late: late.max().unwrap_or_default(),
+            framed: framed as f64 / beside().count().max(1) as f64,
         }
     }
 
@@ -101,7 +111,7 @@ impl Verdict {
         self.rows().iter().all(|(.., holds)| *holds)
     }
 
-    fn rows(&self) -> [(&'static str, String, String, bool); 5] {
+    fn rows(&self) -> [(&'static str, String, String, bool); 7] {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         [
             ("fake bytes that were credited", percent(self.fake), percent(FAKE_MOST), self.fake <= FAKE_MOST),
@@ -128,6 +138,18 @@ impl Verdict {
                 self.inflators.to_string(),
                 CHEATER_TIER_MOST.to_string(),
                 self.inflators <= CHEATER_TIER_MOST,
+            ),
+            (
+                "the same, after two weeks",
+                self.inflators_late.to_string(),
+                CHEATER_TIER_MOST.to_string(),
+                self.inflators_late <= CHEATER_TIER_MOST,
+            ),
+            (
+                "honest members in swarms with these that were ever kept out of tiers 2 and 3 for saying too much",
+                percent(self.framed),
+                percent(FRAMED_MOST),
+                self.framed <= FRAMED_MOST,
             ),
         ]
     }

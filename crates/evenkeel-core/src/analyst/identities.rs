@@ -1,6 +1,7 @@
 //! All identities, by the numbers of their slots.
 
 use super::identity::Identity;
+use super::swarms::Watch;
 use crate::time::Time;
 
 /// As many as there are slots for. Memory is taken by the thousand, where somebody is.
@@ -26,6 +27,11 @@ impl Identities {
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Identity> {
         let own = &mut self.chunks.get_mut(slot as usize / CHUNK)?.as_mut()?[slot as usize % CHUNK];
         own.is_known.then_some(own)
+    }
+
+    /// Who is watched, unless the slot is somebody else's by now.
+    pub(super) fn of(&mut self, watch: &Watch) -> Option<&mut Identity> {
+        self.get_mut(watch.slot).filter(|own| own.generation == watch.generation)
     }
 
     /// The identity of a slot, somebody new if there was none; nobody if there is no such slot.

@@ -1,5 +1,6 @@
 //! What an identity has done: amounts that fade, from which its score is made.
 
+use super::excess::Excess;
 use super::record::Record;
 use crate::identity::Tier;
 use crate::rules::standing::StandingRules;
@@ -20,6 +21,8 @@ pub(super) struct Identity {
     pub(super) is_proven: bool,
     /// A lower tier was due at the last evaluation, too.
     pub(super) is_falling: bool,
+    /// It is known to say that it sent what nobody received.
+    pub(super) is_exaggerating: bool,
     pub(super) tier: Tier,
     pub(super) pin: Option<Tier>,
     /// Tells it from those that had its slot before.
@@ -47,6 +50,8 @@ pub(super) struct Identity {
     pub(super) kept: f32,
     /// Of the snatches that count as kept, what is still to be seeded of them.
     pub(super) advanced: f32,
+    /// What of its claims is made up.
+    pub(super) excess: Excess,
     /// MiB since the last proof: an equal share of what its swarms took, and what it was credited.
     owed: f32,
     given: f32,
@@ -101,6 +106,7 @@ impl Identity {
         for amount in [credited, claimed, charged, snatched, kept, advanced] {
             *amount *= trading;
         }
+        self.excess.fade(trading);
     }
 
     /// It has seeded a torrent. The fewer seeders there are, the more one counts.
@@ -157,6 +163,12 @@ impl Identity {
     /// Share of its claims that was credited.
     pub(super) fn reliability(&self) -> f32 {
         ((self.credited + TRUST_FLOOR_MIB) / (self.claimed + TRUST_FLOOR_MIB)).min(1.0)
+    }
+
+    /// Looks whether too much of its claims is certainly made up. Half of too much is enough to stay known for it.
+    pub(super) fn watch_excess(&mut self, rules: &StandingRules) {
+        let most = percent(rules.exaggerated_most) / if self.is_exaggerating { 2.0 } else { 1.0 };
+        self.is_exaggerating = self.excess.surely() > most;
     }
 
     /// How far its claims can be true, from 0 to 1, where so much of a claim is credited as a rule.

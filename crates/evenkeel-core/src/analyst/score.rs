@@ -33,6 +33,9 @@ const USUAL_LEAST: f32 = 0.5;
 /// Steps up to the highest tier.
 pub(super) const STEPS: usize = Tier::COUNT - 1;
 
+/// The highest tier of who is known to exaggerate.
+const EXAGGERATING_TIER_MAX: usize = 1;
+
 /// What a community is measured by: renewed whenever all have been evaluated.
 pub(super) struct Yardstick {
     /// Amounts that are half of a full mark: GiB times hours, GiB, seconds.
@@ -126,7 +129,7 @@ impl Yardstick {
         self.reliabilities = Spread::new(Scale::Score);
     }
 
-    /// The tier of a score: up at once, down when two evaluations in a row say so.
+    /// The tier of a score, not a high one of who is known to exaggerate: up at once, down when two evaluations in a row say so.
     pub(super) fn judge(&self, own: &mut Identity, score: f32, rules: &StandingRules) {
         let hysteresis = percent(rules.hysteresis);
         let reached = |slack: &dyn Fn(f32) -> f32| {
@@ -138,7 +141,8 @@ impl Yardstick {
         let up = reached(&|_| hysteresis);
         // Half of a threshold is enough to fall from: else nobody could fall from the lowest.
         let down = reached(&|least| -hysteresis.min(least / 2.0));
-        let tier = usize::from(own.tier.number());
+        let most = if own.is_exaggerating { EXAGGERATING_TIER_MAX } else { STEPS };
+        let (up, tier) = (up.min(most), usize::from(own.tier.number()).min(most));
         let is_falling = down < tier;
         let next = match (up > tier, is_falling && own.is_falling) {
             (true, _) => up,

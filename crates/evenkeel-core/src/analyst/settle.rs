@@ -8,6 +8,7 @@
 //! Known weakness: who receives and does not say so takes credit from those who served it; who says it received what it
 //! did not gives some to those who did not send it, up to the size of a torrent for each identity.
 
+use super::excess;
 use super::identities::Identities;
 use super::identity::{Identity, count, percent};
 use super::swarms::{NONE, Swarms, Traffic};
@@ -59,6 +60,7 @@ impl Settlement {
         let pool = regular + count(rules.slack_mib).min(taken / 4.0);
         self.gather(swarms, at, (pool, banked), (identities, rules));
         self.divide(pool);
+        excess::learn(swarms, at, taken, (identities, rules));
         let credited: f32 = self.claims.iter().map(|claim| claim.credit).sum();
         self.carry_over(swarms, at, rules);
         if let Some(swarm) = swarms.swarms.get_mut(at) {

@@ -7,6 +7,7 @@
 
 use std::num::NonZeroU8;
 
+use super::excess::Excess;
 use super::identities::Identities;
 use super::identity::{Identity, mib, percent, seconds};
 use super::observation::Observation;
@@ -55,6 +56,19 @@ pub(super) struct Swarm {
     /// What is said by those who are nobody in particular.
     pub(super) others: Traffic,
     size: Size,
+    pub(super) lately: Lately,
+    /// Of the claims of those who are nobody in particular.
+    pub(super) excess: Excess,
+}
+
+/// What was moved of late, in MiB, fading as the bank does.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lately {
+    pub(super) taken: f32,
+    /// Claimed by those who are nobody in particular.
+    pub(super) others: f32,
+    /// Sent by those who are gone.
+    pub(super) gone: f32,
 }
 
 /// An identity on a torrent.
@@ -68,6 +82,10 @@ pub(super) struct Watch {
     counted: f32,
     /// MiB received in settled bins, fading as the bank does: as much of what is in there may be its own.
     pub(super) own_bank: f32,
+    /// MiB claimed of late.
+    pub(super) claimed: f32,
+    /// What the swarm has told of its claims.
+    pub(super) told: f32,
     /// Bins that it has spoken of, and in which it seeded, the oldest in the lowest bit.
     heard: NonZeroU8,
     pub(super) seeding: u8,
@@ -75,7 +93,7 @@ pub(super) struct Watch {
 }
 
 /// Beside a record, with its place in the index: 4 bytes of which a quarter up to two thirds are empty.
-const _: () = assert!(size_of::<Option<Watch>>() <= 52);
+const _: () = assert!(size_of::<Option<Watch>>() <= 60);
 
 /// What was moved, in MiB.
 #[derive(Clone, Copy, Default)]
@@ -178,6 +196,8 @@ impl Swarms {
                 bank: 0.0,
                 others: Traffic::default(),
                 size: Size::default(),
+                lately: Lately::default(),
+                excess: Excess::default(),
             })
         })
     }
@@ -209,6 +229,7 @@ impl Swarms {
             if watch.generation != own.generation {
                 // The slot was somebody else's.
                 (watch.traffic, watch.counted, watch.own_bank) = (Traffic::default(), 0.0, 0.0);
+                (watch.claimed, watch.told) = (0.0, 0.0);
                 watch.seeding = 0;
                 watch.generation = own.generation;
                 own.watched = own.watched.saturating_add(1);
@@ -226,6 +247,8 @@ impl Swarms {
             traffic: Traffic::default(),
             counted: 0.0,
             own_bank: 0.0,
+            claimed: 0.0,
+            told: 0.0,
             heard: NonZeroU8::MIN,
             seeding: 0,
             generation: own.generation,
@@ -250,7 +273,9 @@ impl Swarms {
         }
         if let Some(swarm) = self.swarms.get_mut(at).filter(|swarm| swarm.bin < first) {
             let bins = i32::try_from(first - swarm.bin).unwrap_or(i32::MAX);
-            swarm.bank *= percent(rules.bank_percent).powi(bins);
+            let left = percent(rules.bank_percent).powi(bins);
+            swarm.bank *= left;
+            swarm.lately.fade(left);
             swarm.bin = first;
         }
     }
@@ -261,7 +286,7 @@ impl Swarms {
         swarm.bin += 1;
         swarm.others.shift();
         let mut from = std::mem::replace(&mut swarm.head, NONE);
-        let mut head = NONE;
+        let (mut head, mut gone) = (NONE, 0.0);
         while let Some(watch) = self.watches.get_mut(from) {
             watch.own_bank =
                 watch.own_bank * percent(rules.bank_percent) + with_tolerance(watch.traffic.taken[0], rules);
@@ -273,8 +298,10 @@ impl Swarms {
                 watch.next = std::mem::replace(&mut head, from);
             } else {
                 let (slot, generation) = (watch.slot, watch.generation);
+                gone += watch.claimed;
                 if let Some(own) = identities.get_mut(slot).filter(|own| own.generation == generation) {
                     own.watched = own.watched.saturating_sub(1);
+                    gone -= watch.claimed * own.excess.part();
                 }
                 self.watches.remove(from);
             }
@@ -282,6 +309,15 @@ impl Swarms {
         }
         if let Some(swarm) = self.swarms.get_mut(at) {
             swarm.head = head;
+            swarm.lately.gone += gone;
+        }
+    }
+}
+
+impl Lately {
+    pub(super) fn fade(&mut self, left: f32) {
+        for amount in [&mut self.taken, &mut self.others, &mut self.gone] {
+            *amount *= left;
         }
     }
 }

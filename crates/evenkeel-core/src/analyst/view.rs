@@ -21,6 +21,10 @@ pub struct View {
     pub proof: f32,
     /// How far what it says to have sent can be true, from 0 to 1; the whole score counts so much.
     pub trust: f32,
+    /// Part of what it says to have sent that certainly nobody received, from 0 to 1.
+    pub exaggerated: f32,
+    /// Whether that is so much that it is kept out of tiers 2 and 3.
+    pub is_exaggerating: bool,
     /// Scores that tiers 1, 2 and 3 take, at this moment.
     pub thresholds: [f32; STEPS],
     /// What it has done.
@@ -93,6 +97,8 @@ impl View {
             marks: shown,
             proof: marks.proof,
             trust: marks.trust,
+            exaggerated: own.excess.surely(),
+            is_exaggerating: own.is_exaggerating,
             thresholds: yardstick.thresholds,
             raw: Raw {
                 seeded_gib_hours: own.seeded,
@@ -105,7 +111,9 @@ impl View {
                 kept: own.kept,
             },
             next: next.map(|tier| (tier, threshold(tier) + percent(rules.hysteresis))),
-            advice: next.and_then(|_| advice(&shown, marks.proof, marks.trust)),
+            advice: next.and_then(|_| {
+                advice(&shown, marks.proof, if own.is_exaggerating { 0.0 } else { marks.trust })
+            }),
         }
     }
 }

@@ -78,6 +78,10 @@ pub const TRUST_FROM: Bounds = Bounds::new(75, 0, 100);
 /// Percent from which all of it counts.
 pub const TRUST_FULL: Bounds = Bounds::new(88, 0, 100);
 
+/// Percent of what an identity says to have sent that nobody received, for certain, from which on it is kept out of tiers 2
+/// and 3, until it is less than half of that; 100 for never.
+pub const EXAGGERATED_MOST: Bounds = Bounds::new(30, 5, 100);
+
 /// Identities that must name one size of a torrent before it is believed.
 pub const SIZE_QUORUM: Bounds = Bounds::new(2, 1, 100);
 /// MiB that stand for the size of a torrent as long as it is not known.
@@ -149,6 +153,7 @@ rules! {
     slack_mib: SLACK_MIB,
     trust_from: TRUST_FROM,
     trust_full: TRUST_FULL,
+    exaggerated_most: EXAGGERATED_MOST,
     size_quorum: SIZE_QUORUM,
     size_unknown_mib: SIZE_UNKNOWN_MIB,
     watched_max: WATCHED_MAX,

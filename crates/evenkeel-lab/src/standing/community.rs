@@ -46,6 +46,11 @@ struct Member {
     sent: f64,
     tier: Tier,
     highest: u8,
+    /// The same of its third week and after.
+    highest_late: u8,
+    /// It was in a swarm with an inflator that claimed something.
+    met_inflators: bool,
+    was_exaggerating: bool,
 }
 
 struct Session {
@@ -76,6 +81,12 @@ pub(super) struct Fate {
     pub tier: u8,
     /// The highest tier that it ever had, its first day aside.
     pub highest: u8,
+    /// The highest tier that it had after two weeks.
+    pub highest_late: u8,
+    /// It was in a swarm together with an inflator.
+    pub met_inflators: bool,
+    /// It was ever kept out of the higher tiers, as one who exaggerates.
+    pub was_exaggerating: bool,
 }
 
 impl Community {
@@ -161,9 +172,33 @@ impl Community {
         if self.now > DAY_SECS {
             self.members.iter_mut().for_each(|own| own.highest = own.highest.max(own.tier.number()));
         }
+        if self.now > 14 * DAY_SECS {
+            self.members
+                .iter_mut()
+                .for_each(|own| own.highest_late = own.highest_late.max(own.tier.number()));
+        }
+        if self.now.is_multiple_of(3600) {
+            self.look();
+        }
         if self.now.is_multiple_of(1800) {
             self.door.now = Time(self.now);
             self.door.sweep();
+        }
+    }
+
+    /// Who is together with whom, and who is known for what.
+    fn look(&mut self) {
+        let mut has_inflator = vec![false; self.torrents.len()];
+        for session in
+            self.sessions.iter().filter(|session| self.members[session.member].kind == Kind::Inflator)
+        {
+            has_inflator[session.torrent] |= session.sent > 0.0;
+        }
+        for session in self.sessions.iter().filter(|session| has_inflator[session.torrent]) {
+            self.members[session.member].met_inflators = true;
+        }
+        for (slot, own) in (0..).zip(&mut self.members) {
+            own.was_exaggerating |= self.analyst.view(slot).is_some_and(|view| view.is_exaggerating);
         }
     }
 
@@ -373,6 +408,9 @@ impl Member {
             sent: 0.0,
             tier: Tier::NEWEST,
             highest: 0,
+            highest_late: 0,
+            met_inflators: false,
+            was_exaggerating: false,
         }
     }
 }
@@ -397,6 +435,9 @@ impl Fate {
             score: f64::from(view.score),
             tier: member.tier.number(),
             highest: member.highest,
+            highest_late: member.highest_late,
+            met_inflators: member.met_inflators,
+            was_exaggerating: member.was_exaggerating,
         }
     }
 }

@@ -54,6 +54,7 @@ impl Config {
             slack_mib: standing.slack_mib,
             trust_from: standing.trust_from,
             trust_full: standing.trust_full,
+            exaggerated_most: standing.exaggerated_most,
             size_quorum: standing.size_quorum,
             size_unknown_mib: standing.size_unknown_mib,
             watched_max: standing.watched_max,

@@ -173,3 +173,58 @@ fn what_is_lacked_less_was_received_whatever_is_said() {
     assert!(credited(&bench, 1) > 0.95, "{}", credited(&bench, 1));
     assert!(bench.view(2).raw.charged_mib > 20_000.0);
 }
+
+/// Swarms in which somebody says four times as much as it sent, beside an honest seeder each; all others are seen without it,
+/// too.
+fn exaggerate(rules: &StandingRules, times: u64) -> Bench {
+    let mut bench = Bench::new(rules);
+    for bin in 0..96_u64 {
+        for torrent in 1..=8 {
+            // Of each swarm's two honest seeders one is with it, in turns, and the other one is not there.
+            let honest = 10 + torrent as u32 * 2 + (bin % 2) as u32;
+            let is_there = (bin / 2 + torrent) % 2 == 0;
+            let sent = if is_there { 100 * MIB } else { 0 };
+            bench.seed(honest, torrent, 200 * MIB);
+            if is_there {
+                bench.seed(1, torrent, sent * times);
+            }
+            bench.leech(500 + torrent as u32, torrent, 200 * MIB + sent, 0);
+        }
+        bench.wait(INTERVAL);
+    }
+    bench.wait(3 * HOUR);
+    bench
+}
+
+#[test]
+fn who_says_more_than_it_sent_in_many_swarms_is_found_out_and_those_beside_it_are_not() {
+    let bench = exaggerate(&StandingRules::default(), 4);
+    let liar = bench.view(1);
+    assert!(liar.is_exaggerating && (0.3..0.76).contains(&liar.exaggerated), "{liar:?}");
+    assert!(bench.tier(1) <= 1, "{liar:?}");
+    assert_eq!(liar.advice, Some(evenkeel_core::analyst::Advice::AddUp));
+    for slot in 12..28 {
+        let view = bench.view(slot);
+        assert!(!view.is_exaggerating && view.exaggerated < 0.15, "{slot}: {view:?}");
+    }
+    let honest = exaggerate(&StandingRules::default(), 1).view(1);
+    assert!(!honest.is_exaggerating && honest.exaggerated == 0.0, "{honest:?}");
+}
+
+#[test]
+fn one_swarm_tells_of_nobody_that_it_exaggerates() {
+    let mut bench = Bench::new(&StandingRules::default());
+    for _ in 0..300 {
+        bench.seed(1, 1, 400 * MIB);
+        bench.leech(2, 1, 100 * MIB, 0);
+        bench.wait(INTERVAL);
+    }
+    assert!(!bench.view(1).is_exaggerating, "whoever received it may not say so");
+}
+
+#[test]
+fn an_operator_may_let_exaggeration_pass() {
+    let rules = StandingRules { exaggerated_most: 100, ..StandingRules::default() };
+    let view = exaggerate(&rules, 4).view(1);
+    assert!(!view.is_exaggerating && view.exaggerated > 0.3, "{view:?}");
+}

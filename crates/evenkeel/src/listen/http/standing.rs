@@ -69,6 +69,8 @@ impl Shown {
             told["parts"] = parts.collect();
             told["proof"] = json!(view.proof);
             told["trust"] = json!(view.trust);
+            told["exaggerated"] = json!(view.exaggerated);
+            told["is_exaggerating"] = json!(view.is_exaggerating);
             told["thresholds"] = json!(view.thresholds);
             told["next"] =
                 json!(view.next.map(|(tier, score)| json!({ "tier": tier.number(), "score": score })));
@@ -132,6 +134,13 @@ fn write_view(html: &mut String, view: &View) -> std::fmt::Result {
             html,
             "<p>The whole score counts {:.0} %: so far what you report adds up.</p>",
             percent(view.trust)
+        )?;
+    }
+    if view.is_exaggerating {
+        writeln!(
+            html,
+            "<p>Of what you say to have sent, {:.0} % at least was received by nobody: tiers 2 and 3 wait until that is over.</p>",
+            percent(view.exaggerated)
         )?;
     }
     html.push_str("<p>Amounts fade with time: what counts is what you do now.</p>\n");
@@ -200,6 +209,8 @@ mod tests {
             marks: Part::ALL.map(|part| Mark { part, value: 0.5, weight: 0.2 }),
             proof: 0.5,
             trust: 1.0,
+            exaggerated: 0.0,
+            is_exaggerating: false,
             thresholds: [0.1, 0.3, 0.5],
             raw: Raw {
                 seeded_gib_hours: 24.0,
@@ -243,6 +254,16 @@ mod tests {
         assert!(new.html().contains("Tier 0 of 3") && new.html().contains("first announce"));
         let json: serde_json::Value = serde_json::from_str(&new.json()).unwrap();
         assert_eq!((json["tier"].as_u64(), json["score"].is_null()), (Some(0), true));
+    }
+
+    #[test]
+    fn whoever_is_known_to_exaggerate_is_told_what_waits_for_it() {
+        assert!(!Shown { view: Some(view()), pinned: None }.html().contains("received by nobody"));
+        let view = View { exaggerated: 0.6, is_exaggerating: true, ..view() };
+        let shown = Shown { view: Some(view), pinned: None };
+        assert!(shown.html().contains("60 % at least was received by nobody"), "{}", shown.html());
+        let json: serde_json::Value = serde_json::from_str(&shown.json()).unwrap();
+        assert_eq!(json["is_exaggerating"], true);
     }
 
     #[test]
