@@ -14,7 +14,8 @@ mkdir -p docs/proofs
     echo
     echo "\`just prove-load\` writes this file. Users, torrents and sessions are written into SQLite, one after the other; after each"
     echo "the tracker is started. The time goes from the start of the program to the first 200 of \`/ready\`, with all that the rows"
-    echo "before have brought. Memory is the growth of the resident set; what the allocator holds back is in it."
+    echo "before have brought. Memory is the growth of the resident set; what the allocator holds back is in it. Beside it stands what the"
+    echo "tables take by themselves, of which \`evenkeel_session_bytes\` and the like tell."
     echo
     echo "* date: $(date -u '+%Y-%m-%d %H:%M') UTC"
     echo "* commit: $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- crates Cargo.lock || echo ', with changes')"

@@ -68,7 +68,9 @@ fn a_large_community_is_loaded() {
     let (rig, _) = start(tempfile::tempdir().unwrap());
     let mut before = resident_bytes(&rig.program);
     let mut folder = stop(rig);
-    let mut table = String::from("| | rows | bytes of memory for each | until ready |\n|---|--:|--:|--:|\n");
+    let mut table = String::from(
+        "| | rows | bytes of memory for each | in the tables | until ready |\n|---|--:|--:|--:|--:|\n",
+    );
     for (what, rows, sql) in steps {
         let connection = rusqlite::Connection::open(folder.path().join("state/evenkeel.sqlite")).unwrap();
         connection.execute_batch(&format!("BEGIN; {sql}; COMMIT")).unwrap();
@@ -76,8 +78,11 @@ fn a_large_community_is_loaded() {
         let (rig, ready) = start(folder);
         let resident = resident_bytes(&rig.program);
         assert_eq!(rig.program.metric(&format!("evenkeel_{what}")), f64::from(rows));
+        let bytes = rig.program.metric(&format!("evenkeel_{}_bytes", what.trim_end_matches('s')));
+        let in_tables = bytes / f64::from(rows);
+        assert!(what != "sessions" || in_tables <= 160.0, "{in_tables} bytes for a session");
         table += &format!(
-            "| {what} | {rows} | {:.0} | {:.1} s |\n",
+            "| {what} | {rows} | {:.0} | {in_tables:.0} | {:.1} s |\n",
             (resident - before) / f64::from(rows),
             ready.as_secs_f64()
         );
