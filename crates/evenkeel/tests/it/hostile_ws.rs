@@ -171,6 +171,27 @@ fn a_message_in_many_frames_is_one_message_up_to_a_length() {
 }
 
 #[test]
+fn messages_of_all_kinds_that_come_together_are_each_answered_as_soon_as_they_are_whole() {
+    let program = start();
+    let mut socket = program.websocket(Way::HttpV4);
+    let [first, second, third] =
+        [1, 2, 3].map(|number| announce(&Ask::seeder([number; 20], number.into()), &[]).to_string());
+    let (half, rest) = second.split_at(20);
+    let ping = frame(0x80 | PING, b"now?");
+    let whole = |message: &str| frame(0x80 | TEXT, message.as_bytes());
+    socket.send_raw(&[whole(&first), ping.clone(), frame(TEXT, half.as_bytes())].concat());
+    assert_eq!(socket.message()["complete"], 1);
+    assert_eq!(socket.receive(), Some(Frame { opcode: PONG, payload: b"now?".to_vec() }));
+    let third = whole(&third);
+    let (part, end) = third.split_at(third.len() - 1);
+    socket.send_raw(&[&frame(0x80, rest.as_bytes())[..], part].concat());
+    assert_eq!(socket.message()["complete"], 1);
+    socket.send_raw(&[end, &whole(&first)[..], &frame(TEXT, half.as_bytes())].concat());
+    assert_eq!(socket.message()["complete"], 1);
+    assert_eq!(socket.message()["complete"], 1);
+}
+
+#[test]
 fn a_flood_of_pings_is_closed() {
     let program = start();
     let mut socket = program.websocket(Way::HttpV4);

@@ -204,14 +204,14 @@ fn take_texts<E>(
         let head = match frame::look(&bytes[used..]) {
             Start::Text(head) => head,
             Start::Partial => return Ok((used, taken)),
-            Start::Strange => return Ok((used, Taken::Strange)),
+            Start::Strange => break,
         };
         let payload = &mut bytes[used + head.at..][..head.len];
         frame::mask(payload, head.mask);
         let Ok(text) = simdutf8::basic::from_utf8(payload) else {
             // It is for the library to refuse, as it came.
             frame::mask(payload, head.mask);
-            return Ok((used, Taken::Strange));
+            break;
         };
         let turn = take(Heard::Text(text))?;
         used += head.at + head.len;
@@ -220,6 +220,11 @@ fn take_texts<E>(
             return Ok((used, taken));
         }
     }
+    // What was taken is answered first: nobody knows when the library has something to say.
+    Ok(match taken {
+        Taken::Some => (used, taken),
+        _ => (used, Taken::Strange),
+    })
 }
 
 /// A stream that knows how far the frames on it have come.
