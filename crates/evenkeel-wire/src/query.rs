@@ -95,11 +95,22 @@ impl<'a> Fields<'a> {
 }
 
 fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    // Pairs are short: to look at them byte by byte takes less than to begin anything cleverer.
-    query.split(|byte| *byte == b'&').map(|pair| match pair.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&pair[..at], &pair[at + 1..]),
-        None => (pair, &[][..]),
+    let mut rest = Some(query);
+    std::iter::from_fn(move || {
+        let (pair, after) = split_at(rest?, memchr::memchr(b'&', rest?));
+        rest = after;
+        // Names are short: to look at them byte by byte takes less than to begin anything cleverer.
+        let (name, value) = split_at(pair, pair.iter().position(|byte| *byte == b'='));
+        Some((name, value.unwrap_or_default()))
     })
+}
+
+/// What stands before a byte, and what behind it.
+fn split_at(bytes: &[u8], at: Option<usize>) -> (&[u8], Option<&[u8]>) {
+    match at {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    }
 }
 
 fn twenty(value: Option<&[u8]>, failure: Failure) -> Result<[u8; 20], Failure> {

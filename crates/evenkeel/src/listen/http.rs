@@ -21,8 +21,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use evenkeel_core::Ids;
 use evenkeel_wire::{InfoHash, Stats};
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::spawn_local;
 
 pub(crate) use self::accept::Listener;
 pub(crate) use self::arrival::Manner;
@@ -143,7 +144,10 @@ struct Local {
 /// Serves connections of `listeners` until the program stops, then lets open requests end.
 pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>) -> io::Result<()> {
     const PEERS: usize = evenkeel_wire::limits::REPLY_PEERS_MAX as usize;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    // Its tasks stay on the thread by themselves: a set of them within it would have each woken twice.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default())?;
+    let idle = Rc::<RefCell<Idle>>::default();
     let web = Rc::new(RefCell::new(ws::Local::new(thread.ws, ws::Sockets::new(thread.number))));
     let local = Rc::new(RefCell::new(Local {
         worker: thread.http,
@@ -152,28 +156,26 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
         ids: Ids::default(),
         body: Vec::new(),
         out: Vec::new(),
-        idle: Rc::default(),
+        idle: Rc::clone(&idle),
         web: Rc::clone(&web),
     }));
-    let tasks = LocalSet::new();
     let (mail_for, mailbox) = (Arc::clone(shared), thread.mailbox);
     let (post_of, outgoing_of) = (Arc::clone(shared), Rc::clone(&web));
-    tasks.spawn_local(async move { ws::deliver_mail(&mail_for, &web, mailbox).await });
-    tasks.spawn_local(async move { ws::send_mail(&post_of, &outgoing_of).await });
-    tasks.block_on(&runtime, async {
+    runtime.block_on(async {
+        spawn_local(async move { ws::deliver_mail(&mail_for, &web, mailbox).await });
+        spawn_local(async move { ws::send_mail(&post_of, &outgoing_of).await });
         let mut accepting = Vec::new();
         for listener in listeners {
             let task = accept::run(Arc::clone(shared), Rc::clone(&local), listener)?;
-            accepting.push(tokio::task::spawn_local(task));
+            accepting.push(spawn_local(task));
         }
         for task in accepting {
             task.await.map_err(io::Error::other)?;
         }
-        io::Result::Ok(())
-    })?;
-    // Connections see the same signal: they end after the answer they are writing.
-    runtime.block_on(tasks);
-    Ok(())
+        // Connections see the same signal: they end after the answer they are writing.
+        idle::emptied(&idle).await;
+        Ok(())
+    })
 }
 
 /// Ends when the program stops. What the channel answers holds its lock and is dropped at once: a task that kept it

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use slab::Slab;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connections::Place;
@@ -19,6 +20,7 @@ use super::connections::Place;
 pub(crate) struct Idle {
     seats: Slab<Entry>,
     rows: [Row; 2],
+    emptied: Rc<Notify>,
 }
 
 const OTHERS: usize = 0;
@@ -44,6 +46,14 @@ pub(crate) struct Seat {
     idle: Rc<RefCell<Idle>>,
     at: usize,
     place: Place,
+}
+
+/// Ends when the thread has no connections.
+pub(super) async fn emptied(idle: &RefCell<Idle>) {
+    let emptied = Rc::clone(&idle.borrow().emptied);
+    while !idle.borrow().seats.is_empty() {
+        emptied.notified().await;
+    }
 }
 
 impl Idle {
@@ -144,6 +154,7 @@ impl Drop for Seat {
         if idle.seats.is_empty() {
             // A slab keeps its room for good otherwise.
             idle.seats = Slab::new();
+            idle.emptied.notify_one();
         }
     }
 }
