@@ -129,7 +129,7 @@ impl Frames {
             let rest = &bytes[used..];
             used += match frame {
                 Frame::Text(from, to) => {
-                    take(self, str::from_utf8(&rest[from..to])?);
+                    take(self, simdutf8::basic::from_utf8(&rest[from..to])?);
                     to
                 }
                 Frame::Ping(from, to) => {
