@@ -2,8 +2,9 @@
 //! compared between these and all others.
 //!
 //! Which swarms, a keyed hash says: nobody can make a torrent that is spared, and it is the same ones after a restart.
-//! Figures are sums of what leechers report, seconds over bytes, in groups of identities: how far the groups lie apart says
-//! how sure the figures are.
+//! Figures are sums of what leechers report, seconds over bytes, in groups of torrents: torrents are what is held out or not, and
+//! how far their groups lie apart says how sure the figures are. In groups of identities, of which each is in both arms, what
+//! torrents differ by was taken for what the policy does.
 //!
 //! Known weakness: they are as true as the clients are, and the swarms that are held out may be others by chance. Uplinks serve both
 //! arms, so that what one arm loses on them the other one gains.
@@ -41,7 +42,7 @@ impl Rules {
     }
 }
 
-/// Identities are told apart so far.
+/// Torrents are told apart so far.
 const GROUPS: usize = 64;
 /// What was observed counts half after this time: communities change.
 const HALF_LIFE_SECS: f64 = 7.0 * 86_400.0;
@@ -112,8 +113,7 @@ impl Experiment {
         if !has_waited || said.seeders == 0 || said.lacked == Observation::NOT_SAID {
             return;
         }
-        let whose = if said.slot == Observation::NOBODY { said.torrent } else { said.slot.into() };
-        let group = usize::try_from(crate::account::spread(whose) % GROUPS as u64).unwrap_or(0);
+        let group = usize::try_from(crate::account::spread(said.torrent) % GROUPS as u64).unwrap_or(0);
         let sum = &mut self.arms[arm as usize][usize::from(tier.number())][group];
         sum.secs += f64::from(said.secs);
         #[expect(clippy::cast_precision_loss, reason = "fifteen digits are enough")]
@@ -226,8 +226,8 @@ mod tests {
         let mut experiment = Experiment::new(Time(0));
         for (arm, mb) in [(Arm::Treated, treated), (Arm::HeldOut, held_out)] {
             for slot in 0..1000 {
-                let mb = mb * (80 + u64::from(slot % 41)) / 100;
-                experiment.note(arm, Tier::NEWEST, &said(slot, mb, 0));
+                let (torrent, mb) = (u64::from(slot), mb * (80 + u64::from(slot % 41)) / 100);
+                experiment.note(arm, Tier::NEWEST, &Observation { torrent, ..said(slot, mb, 0) });
             }
         }
         experiment

@@ -1,6 +1,7 @@
 //! One shard of the real core with everything around it that an announce needs, and the door that the program uses.
 
 use evenkeel_core::analyst::Observation;
+use evenkeel_core::experiment::Arm;
 use evenkeel_core::{
     AddressTable, Caller, Cx, Handout, Identity, Keyed, Keys, Outcome, Rules, Scratch, Shard, Time, Uplinks,
 };
@@ -65,6 +66,16 @@ impl Door {
         let outcome = self.shard.announce(&mut cx, &caller, ask, &mut out);
         let bytes = out.v4_bytes();
         (outcome, self.peers[..bytes].as_chunks().0)
+    }
+
+    /// How a torrent is treated by rules that hold some out.
+    pub(crate) fn arm_of(&self, rules: &Rules, info_hash: &InfoHash) -> Option<Arm> {
+        rules.arm_of(info_hash, &self.keys.lottery)
+    }
+
+    /// Moves the threshold of busy uplinks, by percent from what the policy says.
+    pub(crate) fn shift_busy(&self, percent: i8) {
+        self.uplinks.shift(percent);
     }
 
     /// Forgets who fell silent.

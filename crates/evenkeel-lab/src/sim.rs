@@ -7,6 +7,7 @@ mod batch;
 mod best_response;
 mod cells;
 mod constants;
+mod controller;
 mod equilibrium;
 mod explain;
 mod graph;
@@ -21,6 +22,7 @@ mod swarms;
 pub(crate) mod table;
 mod tracker;
 mod transfer;
+mod trial;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use evenkeel_core::Policy;
 use self::batch::Job;
 use self::cells::Arm;
 use self::regime::{Regime, Setup};
+use self::trial::Trial;
 
 /// What is simulated.
 #[derive(clap::Args)]
@@ -47,6 +50,8 @@ enum What {
     Equilibrium(equilibrium::Options),
     /// What some announces are answered in one small swarm, in words.
     Explain,
+    /// The controller of the threshold of busy uplinks over many days; fails if it costs too much or moves for nothing.
+    Controller(controller::Options),
     /// Everything that the policies have to show; fails if they do not.
     Prove(prove::Options),
 }
@@ -81,6 +86,12 @@ struct RunOptions {
     /// Good users that come during the run.
     #[arg(long, default_value_t = 0)]
     newcomers: usize,
+    /// Torrents in 100 that run `random` whatever the policy is.
+    #[arg(long, default_value_t = 0)]
+    held_out: u32,
+    /// The tracker moves its threshold of busy uplinks once a day by what it sees in them.
+    #[arg(long)]
+    steer: bool,
     /// File for the results as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -101,6 +112,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             print!("{}", explain::text());
             Ok(())
         }
+        What::Controller(options) => controller::run(options),
         What::Prove(options) => prove::run(options),
     }
 }
@@ -163,8 +175,11 @@ impl RunOptions {
             ensure!(self.ghosts == 0.0, "--seeding-share says who there is, without --ghosts");
             setup = setup.with_seeding_share(share);
         }
+        ensure!(self.held_out <= 50, "--held-out must be up to 50");
+        ensure!(!self.steer || self.held_out > 0, "--steer takes --held-out");
+        let trial = Trial { held_out_percent: self.held_out, steers: self.steer };
         let Self { days, pex, connectable, newcomers, .. } = *self;
-        Ok(Setup { newcomers, pex, connectable, days, ..setup })
+        Ok(Setup { newcomers, pex, connectable, days, trial, ..setup })
     }
 }
 

@@ -48,6 +48,11 @@ impl Arm<'_> {
         Estimate::of_ratios(&values)
     }
 
+    /// A figure of each run.
+    pub(super) fn all(&self, name: &str) -> Vec<f64> {
+        self.values(name).iter().map(|(_, value)| *value).collect()
+    }
+
     /// The largest of a figure.
     pub(super) fn most(&self, name: &str) -> Option<f64> {
         self.values(name).iter().map(|(_, value)| *value).max_by(f64::total_cmp)

@@ -6,6 +6,7 @@ use evenkeel_core::{Identity, Policy, Preset, Tier};
 use evenkeel_wire::Event;
 
 use super::tracker::{Ask, Tracker};
+use super::trial::Trial;
 
 /// Seeders that send as much as they can, and those that could send five times as much. From user 0 on.
 const BUSY: usize = 12;
@@ -33,7 +34,8 @@ struct Stage {
 
 /// The text.
 pub(super) fn text() -> String {
-    let mut stage = Stage { tracker: Tracker::new(Policy::Rbs(Preset::Default), 7), found: Vec::new() };
+    let mut stage =
+        Stage { tracker: Tracker::new(Policy::Rbs(Preset::Default), Trial::default(), 7), found: Vec::new() };
     for now in (0..BEGIN).step_by(INTERVAL as usize) {
         stage.everybody(now);
     }

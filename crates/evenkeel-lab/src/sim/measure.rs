@@ -6,6 +6,7 @@ use evenkeel_core::Tier;
 use serde::Serialize;
 
 use super::people::{Class, count};
+use super::trial::Decided;
 
 /// A completed download.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Measured {
     tiers: [[u64; Tier::COUNT]; Class::ALL.len()],
     /// Hash of all answers, from the beginning.
     pub trace: u64,
+    /// What the tracker decided of its threshold, where it compares.
+    pub decided: Option<Decided>,
 }
 
 /// The figures of a run, by name. Times are seconds, and seconds for each GB of a download.
@@ -128,6 +131,14 @@ impl Measured {
         set("first byte max", percentile(&self.first_byte_secs, 1.0));
         let late = self.first_byte_secs.iter().filter(|secs| **secs > 600.0).count();
         set("first byte after 10 min", Some(late as f64 / self.first_byte_secs.len() as f64));
+        if let Some(decided) = &self.decided {
+            set("decisions", Some(decided.decisions.into()));
+            set("moves", Some(decided.moves.into()));
+            set("moves up", Some(decided.moves_up.into()));
+            set("moved", Some(decided.moved.into()));
+            set("cost seen", decided.cost.map(|(cost, _)| cost));
+            set("cost seen give or take", decided.cost.map(|(_, give_or_take)| give_or_take));
+        }
         let tiers = Class::ALL.into_iter().filter_map(|class| {
             let own = self.tiers[class.index()];
             let sum = own.iter().sum::<u64>();

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::constants::{CLASS_MIX, DAYS, STEP_SECS, WARM_UP_SECS};
+use super::trial::Trial;
 
 /// How scarce what seeders give is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -45,6 +46,7 @@ pub(super) struct Setup {
     /// Users in 100 that can be dialled.
     pub connectable: f64,
     pub days: f64,
+    pub trial: Trial,
 }
 
 impl Regime {
@@ -78,6 +80,7 @@ impl Setup {
             pex: 0.0,
             connectable: 100.0,
             days: DAYS,
+            trial: Trial::default(),
         };
         match regime {
             Regime::Scarce => scarce,

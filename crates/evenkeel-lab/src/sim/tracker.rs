@@ -1,10 +1,12 @@
 //! The door: one real shard of the core, asked as the program asks it.
 
 use evenkeel_core::analyst::Observation;
-use evenkeel_core::{Identity, Policy, Rules, Time};
+use evenkeel_core::experiment::Arm;
+use evenkeel_core::{Identity, Policy, Preset, Rules, Time};
 use evenkeel_wire::{Announce, Event, InfoHash, PeerId};
 
 use super::constants::NUMWANT;
+use super::trial::Trial;
 use crate::door::{Door, update};
 
 /// One announce of a simulated client.
@@ -28,6 +30,8 @@ pub(super) struct Told {
     pub interval_secs: u32,
     /// What the announce said of its sender.
     pub said: Option<Observation>,
+    /// How its torrent is treated, where that is compared.
+    pub arm: Option<Arm>,
     /// Hash of this answer and of all before it.
     pub trace: u64,
 }
@@ -35,13 +39,24 @@ pub(super) struct Told {
 /// A tracker as it is by default, but for the policy, and that it keeps what peers report: what identities earn is made of it.
 pub(super) struct Tracker {
     door: Door,
+    /// What says which torrents are held out, also where all run `random`.
+    trial: Rules,
     trace: u64,
 }
 
 impl Tracker {
-    pub(super) fn new(policy: Policy, seed: u64) -> Self {
-        let rules = Rules { policy, keep_reports: true, ..Rules::default() };
-        Self { door: Door::new(seed, rules), trace: 0xCBF2_9CE4_8422_2325 }
+    pub(super) fn new(policy: Policy, trial: Trial, seed: u64) -> Self {
+        let held_out_percent = trial.held_out_percent;
+        let rules = Rules { policy, held_out_percent, keep_reports: true, ..Rules::default() };
+        // Of `random` against `random` nothing is held out, and something is compared all the same.
+        let compared = if policy == Policy::Random { Policy::Rbs(Preset::Default) } else { policy };
+        let trial = Rules { policy: compared, ..rules.clone() };
+        Self { door: Door::new(seed, rules), trial, trace: 0xCBF2_9CE4_8422_2325 }
+    }
+
+    /// Moves the threshold of busy uplinks.
+    pub(super) fn shift_busy(&self, percent: i8) {
+        self.door.shift_busy(percent);
     }
 
     /// Announces; the users that are handed out replace what is in `found`.
@@ -64,7 +79,12 @@ impl Tracker {
         let head =
             [u64::from(ask.now), ask.user as u64, u64::from(reply.interval_secs)].map(u64::to_be_bytes);
         self.trace = head.as_flattened().iter().chain(peers.as_flattened()).fold(self.trace, note);
-        Told { interval_secs: reply.interval_secs, said: self.door.observation, trace: self.trace }
+        Told {
+            interval_secs: reply.interval_secs,
+            said: self.door.observation,
+            arm: self.door.arm_of(&self.trial, &info_hash),
+            trace: self.trace,
+        }
     }
 
     /// Forgets who fell silent.

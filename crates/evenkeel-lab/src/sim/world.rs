@@ -13,6 +13,7 @@ use super::standing::Earned;
 use super::swarms::{Role, Session, Swarms};
 use super::tracker::{Ask, Tracker};
 use super::transfer::Transfer;
+use super::trial::Steering;
 
 /// Bytes of a MB.
 const MB: f64 = 1e6;
@@ -31,6 +32,7 @@ pub(super) struct World<'a> {
     found: Vec<usize>,
     /// Torrents that a good user of this community seeds: mean plus one standard deviation.
     good_seeds: u32,
+    steering: Option<Steering>,
     measured: Measured,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn run(setup: &Setup, policy: Policy, seed: u64, mut tick: impl FnMut
         world.step();
         tick(step);
     }
+    world.measured.decided = world.steering.map(|steering| steering.decided);
     world.measured
 }
 
@@ -57,12 +60,13 @@ impl<'a> World<'a> {
             setup,
             now: 0,
             swarms,
-            tracker: Tracker::new(policy, rng.u64(..)),
+            tracker: Tracker::new(policy, setup.trial, rng.u64(..)),
             earned,
             transfer: Transfer::default(),
             rng,
             found: Vec::new(),
             good_seeds: 0,
+            steering: Steering::new(setup.trial),
             measured: Measured::new(setup.measured_from()),
             users,
         };
@@ -102,6 +106,9 @@ impl<'a> World<'a> {
             self.tracker.sweep(self.now);
             self.earned.evaluate(self.now);
             self.good_seeds = self.count_good_seeds();
+            if let Some(percent) = self.steering.as_mut().and_then(|steering| steering.decide(self.now)) {
+                self.tracker.shift_busy(percent);
+            }
             let earned = &self.earned;
             let users = self.users.iter().filter(|user| user.class != Class::Publisher && !user.is_newcomer);
             self.measured
@@ -217,6 +224,9 @@ impl<'a> World<'a> {
         self.measured.note_announce(self.now, event == Event::Started, self.found.len(), told.trace);
         if let Some(said) = &told.said {
             self.earned.note(said);
+            if let Some((steering, arm)) = self.steering.as_mut().zip(told.arm) {
+                steering.note(arm, ask.identity.tier, said);
+            }
         }
         self.note_reported(number);
         self.swarms.sessions[number].next_announce = self.now + told.interval_secs;
