@@ -114,8 +114,25 @@ fn split_at(bytes: &[u8], at: Option<usize>) -> (&[u8], Option<&[u8]>) {
 }
 
 fn twenty(value: Option<&[u8]>, failure: Failure) -> Result<[u8; 20], Failure> {
-    let value = Value::<21>::decode_lossy(value.ok_or(failure)?)?;
+    let value = value.ok_or(failure)?;
+    if let Some(bytes) = twenty_at_once(value) {
+        return Ok(bytes);
+    }
+    let value = Value::<21>::decode_lossy(value)?;
     <[u8; 20]>::try_from(&*value).map_err(|_| failure)
+}
+
+/// What good values are, without a look at what is wrong with others.
+fn twenty_at_once(mut rest: &[u8]) -> Option<[u8; 20]> {
+    let mut bytes = [0; 20];
+    for byte in &mut bytes {
+        (*byte, rest) = match rest {
+            [b'%', high, low, rest @ ..] => (byte_of(*high, *low).ok()?, rest),
+            [b'%' | b'+', ..] | [] => return None,
+            [byte, rest @ ..] => (*byte, rest),
+        };
+    }
+    rest.is_empty().then_some(bytes)
 }
 
 fn port(value: Option<&[u8]>) -> Result<u16, Failure> {
