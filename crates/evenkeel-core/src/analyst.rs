@@ -110,6 +110,12 @@ impl Analyst {
         self.rules = StandingRules { bin_secs: self.rules.bin_secs, ..rules.bounded() };
     }
 
+    /// Has fetched from memory what these announces will touch: they wait for it together instead of one after the other.
+    pub fn prefetch<'a>(&self, batch: impl Iterator<Item = &'a Observation> + Clone) {
+        batch.clone().for_each(|said| self.identities.prefetch(said.slot));
+        self.swarms.prefetch(batch);
+    }
+
     /// Takes up what an announce says.
     pub fn observe(&mut self, said: &Observation) {
         self.go_on(said.now);

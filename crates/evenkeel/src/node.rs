@@ -244,7 +244,7 @@ impl Node {
         let found = match found {
             Some(found) => found,
             None => {
-                alone = self.find_alone(access, (&caller, ask), at_secs);
+                alone = access.find(secret.as_ref(), (&ask.info_hash, place), at_secs);
                 &alone
             }
         };

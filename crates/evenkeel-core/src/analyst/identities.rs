@@ -2,6 +2,7 @@
 
 use super::identity::Identity;
 use super::swarms::Watch;
+use crate::prefetch;
 use crate::time::Time;
 
 /// As many as there are slots for. Memory is taken by the thousand, where somebody is.
@@ -22,6 +23,14 @@ impl Identities {
     pub(super) fn get(&self, slot: u32) -> Option<&Identity> {
         let own = &self.chunks.get(slot as usize / CHUNK)?.as_ref()?[slot as usize % CHUNK];
         own.is_known.then_some(own)
+    }
+
+    /// Has an identity fetched from memory.
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(Some(chunk)) = self.chunks.get(slot as usize / CHUNK) {
+            let lines = size_of::<Identity>().div_ceil(prefetch::LINE_BYTES) + 1;
+            prefetch::lines(&raw const chunk[slot as usize % CHUNK], lines);
+        }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Identity> {

@@ -1,6 +1,7 @@
 //! Things that are found by a hash and stay where they are, up to a number of them.
 
 use crate::index::{Index, POSITIONS_MAX};
+use crate::prefetch;
 
 /// What a slab holds.
 pub(super) trait Hashed {
@@ -33,6 +34,20 @@ impl<T: Hashed> Slab<T> {
     /// Where something is.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
         let at = self.index.find(hash, |at| self.items[at].as_ref().is_some_and(&is_it))?;
+        u32::try_from(at).ok()
+    }
+
+    /// The first step of having something fetched from memory: its slot in the index.
+    pub(super) fn prefetch_slot(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// The second step: what is there, and probably the right one. Answers where.
+    pub(super) fn prefetch_item(&self, hash: u64) -> Option<u32> {
+        let at = self.index.guess(hash)?;
+        // It may begin anywhere in a line.
+        let lines = size_of::<Option<T>>().div_ceil(prefetch::LINE_BYTES) + 1;
+        prefetch::lines(self.items.as_ptr().wrapping_add(at), lines);
         u32::try_from(at).ok()
     }
 

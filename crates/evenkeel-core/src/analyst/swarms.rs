@@ -117,6 +117,17 @@ impl Swarms {
         }
     }
 
+    /// Has fetched from memory what announces will touch, one step of three for a whole batch.
+    pub(super) fn prefetch<'a>(&self, batch: impl Iterator<Item = &'a Observation> + Clone) {
+        batch.clone().for_each(|said| self.swarms.prefetch_slot(spread(said.torrent)));
+        let watch_of =
+            |said: &Observation| Some(hash(said.slot, self.swarms.prefetch_item(spread(said.torrent))?));
+        batch.clone().filter_map(watch_of).for_each(|watch| self.watches.prefetch_slot(watch));
+        batch.filter_map(watch_of).for_each(|watch| {
+            self.watches.prefetch_item(watch);
+        });
+    }
+
     /// Takes up an announce. Answers the size of its torrent, in bytes, if it is known.
     pub(super) fn note(
         &mut self,

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use evenkeel_core::Tier;
 use evenkeel_core::analyst::{Analyst, Change, Observation};
 use evenkeel_core::experiment::{self, Experiment};
 use evenkeel_core::rules::standing::StandingRules;
+use evenkeel_core::{Tier, Time};
 use rtrb::Consumer;
 
 use super::keeper::Keeper;
@@ -19,6 +19,8 @@ use crate::node::{Node, lock};
 /// How long it rests after a look at the rings: not long when much was in one, so that none becomes full.
 const SHORT_REST: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_millis(100);
+/// Announces that are taken up at once, so that they wait for memory together.
+const BATCH: usize = 32;
 /// From one tick to the next.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -101,21 +103,15 @@ impl Thread<'_> {
         for ring in rings {
             let waiting = ring.slots();
             most = most.max(waiting);
-            for _ in 0..waiting {
-                let Ok(noted) = ring.pop() else { break };
-                let Noted { observation, whose, size_bytes, arm } = noted;
-                if let Some((arm, tier)) = arm {
-                    experiment.note(arm, tier, &observation);
-                }
-                // Once for each client is enough.
-                if observation.secs == 0 && size_bytes > 0 {
-                    analyst.tell_size(observation.torrent, size_bytes);
-                }
-                analyst.observe(&observation);
-                if let (Some(keeper), Some(whose)) = (&mut *keeper, whose)
-                    && observation.slot != Observation::NOBODY
-                {
-                    keeper.note(observation.slot, whose, (now, rules.bin_secs));
+            let mut left = waiting;
+            while let Ok(batch) = ring.read_chunk(left.min(BATCH))
+                && !batch.is_empty()
+            {
+                left -= batch.len();
+                let (first, rest) = batch.as_slices();
+                analyst.prefetch(first.iter().chain(rest).map(|noted| &noted.observation));
+                for noted in batch {
+                    take_up(noted, now, (analyst, keeper.as_mut(), rules, experiment));
                 }
             }
         }
@@ -191,5 +187,32 @@ impl Earned {
             count(change.tier).fetch_add(1, Ordering::Relaxed);
         }
         self.standing.publish(change.slot, change.tier);
+    }
+}
+
+/// Takes up what an announce says.
+fn take_up(
+    noted: Noted,
+    now: Time,
+    (analyst, keeper, rules, experiment): (
+        &mut Analyst,
+        Option<&mut Keeper<'_>>,
+        &StandingRules,
+        &mut Experiment,
+    ),
+) {
+    let Noted { observation, whose, size_bytes, arm } = noted;
+    if let Some((arm, tier)) = arm {
+        experiment.note(arm, tier, &observation);
+    }
+    // Once for each client is enough.
+    if observation.secs == 0 && size_bytes > 0 {
+        analyst.tell_size(observation.torrent, size_bytes);
+    }
+    analyst.observe(&observation);
+    if let (Some(keeper), Some(whose)) = (keeper, whose)
+        && observation.slot != Observation::NOBODY
+    {
+        keeper.note(observation.slot, whose, (now, rules.bin_secs));
     }
 }

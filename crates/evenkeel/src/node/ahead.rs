@@ -1,11 +1,11 @@
 //! Fetching from memory what announces will touch, before they do. All of a batch wait together instead of one after the
-//! other; and what one announce alone will touch in several places is waited for at once.
+//! other. An announce that comes alone gains nothing by it.
 
-use evenkeel_core::{PeerKey, Place, Shard};
-use evenkeel_wire::{Announce, Endpoint, InfoHash};
+use evenkeel_core::{Place, Shard};
+use evenkeel_wire::{Endpoint, InfoHash};
 
-use super::{Announcer, Node, Slot, lock};
-use crate::access::{Access, Found};
+use super::{Node, Slot, lock};
+use crate::access::Found;
 use crate::store::Hash32;
 
 /// An announce that will come, as far as memory matters.
@@ -67,24 +67,6 @@ impl Node {
             whose.for_each(|whose| access.books().ledger.prefetch_rows(whose));
         }
         step(batch, Shard::prefetch_record);
-    }
-
-    /// What is known of an announce that came alone.
-    pub(super) fn find_alone(
-        &self,
-        access: &Access,
-        (caller, ask): (&Announcer<'_>, &Announce),
-        now_secs: i64,
-    ) -> Found {
-        let Announcer { key, place, secret, .. } = *caller;
-        let info_hash = ask.info_hash;
-        let mut batch = [None];
-        if let PeerKey::Dialled(endpoint) = key {
-            batch = [Some(Ahead { endpoint, info_hash, place, secret, found: None })];
-            self.prefetch(&mut batch);
-        }
-        let found = batch[0].and_then(|ahead| ahead.found);
-        found.unwrap_or_else(|| access.find(secret.as_ref(), (&info_hash, place), now_secs))
     }
 
     fn slot(&self, ahead: &Ahead) -> &Slot {
