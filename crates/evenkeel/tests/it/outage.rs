@@ -413,7 +413,8 @@ impl SmallDisk {
     fn mount(folder: &Path) -> Option<Self> {
         std::fs::create_dir(folder).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "evenkeel"]).arg(folder).stderr(Stdio::null());
+        // Room for the books of the longest run: what fills it shall be the ballast alone.
+        mount.args(["-t", "tmpfs", "-o", "size=64m", "evenkeel"]).arg(folder).stderr(Stdio::null());
         mount.status().is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
     }
 }
