@@ -80,11 +80,12 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     for (at, (sender, ahead)) in senders.iter_mut().zip(&mut ahead).enumerate().take(received) {
         let (packet, source) = batch.request(at);
         let Some(source) = source else { continue };
-        let (who, what) = Sender::of(node, packet, source, epoch);
-        (*sender, *ahead) = (Some(who), what);
+        let seen = node.catch(|| Sender::of(node, packet, source, epoch));
+        (*sender, *ahead) = seen.map_or((None, None), |(who, what)| (Some(who), what));
     }
     if received > 1 {
-        node.prefetch(&mut ahead);
+        // What a panic leaves undone is looked up by each announce alone.
+        node.catch(|| node.prefetch(&mut ahead));
     }
     for (at, (sender, ahead)) in senders.iter().zip(&ahead).enumerate().take(received) {
         batch.answer(at, |packet, out| {
