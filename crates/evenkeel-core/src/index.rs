@@ -6,6 +6,8 @@
 //! Of a hash, the bucket is in the low 32 bits and the tag in the high eight; the bits between are for choosing among
 //! several indexes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::prefetch;
 
 /// Slots that are used at most, of four.
@@ -21,6 +23,22 @@ pub(crate) struct Index {
     /// 0 for none, or the tag and the position plus one. A power of two of them, or none at all.
     slots: Vec<u32>,
     used: usize,
+}
+
+/// Where the slots of an index were when its owner last said so: enough for others to have the right one fetched before
+/// they wait for its lock. It may be out of date, and then it is of no use and does no harm.
+#[derive(Debug, Default)]
+pub struct Hint {
+    base: AtomicUsize,
+    mask: AtomicUsize,
+}
+
+impl Hint {
+    /// What is looked for soon has this hash.
+    pub fn prefetch(&self, hash: u64) {
+        let slots = std::ptr::without_provenance::<u32>(self.base.load(Ordering::Relaxed));
+        prefetch_slot(slots, self.mask.load(Ordering::Relaxed), hash);
+    }
 }
 
 impl Index {
@@ -131,15 +149,15 @@ impl Index {
         size_of_val(&*self.slots)
     }
 
-    /// Where the slots are and how many less one: enough to have one fetched, from a thread that does not own them.
-    pub(crate) fn base(&self) -> (*const u32, usize) {
-        (self.slots.as_ptr(), self.slots.len().saturating_sub(1))
+    /// Says where the slots are now.
+    pub(crate) fn show(&self, hint: &Hint) {
+        hint.base.store(self.slots.as_ptr().addr(), Ordering::Relaxed);
+        hint.mask.store(self.slots.len().saturating_sub(1), Ordering::Relaxed);
     }
 
     /// What is looked for will have this hash.
     pub(crate) fn prefetch(&self, hash: u64) {
-        let (base, mask) = self.base();
-        prefetch_slot(base, mask, hash);
+        prefetch_slot(self.slots.as_ptr(), self.slots.len().saturating_sub(1), hash);
     }
 
     fn slot_of(&self, hash: u64, at: usize) -> Option<usize> {
@@ -166,8 +184,7 @@ impl Index {
     }
 }
 
-/// As [`Index::prefetch`], from what [`Index::base`] gave.
-pub(crate) fn prefetch_slot(base: *const u32, mask: usize, hash: u64) {
+fn prefetch_slot(base: *const u32, mask: usize, hash: u64) {
     prefetch::lines(base.wrapping_add(bucket(hash, mask)), 1);
 }
 

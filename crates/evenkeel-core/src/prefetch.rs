@@ -4,7 +4,17 @@
 /// Bytes of a cache line.
 pub(crate) const LINE_BYTES: usize = 64;
 
-/// `count` lines from `first` on. A hint: whatever the address, nothing is read and nothing can go wrong.
+/// All of a value. A hint: whatever the address, nothing is read and nothing can go wrong.
+pub fn value<T>(at: *const T) {
+    let first = at.cast::<u8>();
+    // It may begin anywhere in a line.
+    let lead = first.addr() % LINE_BYTES;
+    for line in 0..(lead + size_of::<T>()).div_ceil(LINE_BYTES) {
+        prefetch(first.wrapping_add(line * LINE_BYTES));
+    }
+}
+
+/// `count` lines from `first` on; a hint, too.
 pub(crate) fn lines<T>(first: *const T, count: usize) {
     for line in 0..count {
         prefetch(first.cast::<u8>().wrapping_add(line * LINE_BYTES));

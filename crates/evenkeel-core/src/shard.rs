@@ -3,7 +3,7 @@
 use evenkeel_wire::{Endpoint, InfoHash, Stats};
 
 use crate::addresses::AddressTable;
-use crate::index::{self, Index};
+use crate::index::{Hint, Index};
 use crate::keyed::Keyed;
 use crate::prefetch;
 use crate::rules::Rules;
@@ -53,31 +53,6 @@ impl Place {
     /// high ones.
     pub fn shard(self) -> usize {
         usize::try_from((self.0 >> 40) % SHARDS as u64).unwrap_or_default()
-    }
-}
-
-/// Where the slots of a shard were when somebody looked: enough to have the right one fetched before the shard is
-/// locked. It may be out of date, and then it is of no use and does no harm.
-#[derive(Clone, Copy, Debug)]
-pub struct Hint {
-    base: *const u32,
-    mask: usize,
-}
-
-impl Hint {
-    /// From what [`Hint::parts`] gave.
-    pub fn of((base, mask): (usize, usize)) -> Self {
-        Self { base: std::ptr::without_provenance(base), mask }
-    }
-
-    /// As numbers, which threads can share.
-    pub fn parts(self) -> (usize, usize) {
-        (self.base.addr(), self.mask)
-    }
-
-    /// The first step: the slot of a place.
-    pub fn prefetch(self, place: Place) {
-        index::prefetch_slot(self.base, self.mask, place.0);
     }
 }
 
@@ -191,10 +166,10 @@ impl Shard {
         self.index.find(place.0, |at| self.swarms[at].info_hash == *info_hash)
     }
 
-    /// Where its slots are; see [`Hint`].
-    pub fn hint(&self) -> Hint {
-        let (base, mask) = self.index.base();
-        Hint { base, mask }
+    /// Says where its slots are now: [`Hint::prefetch`] with [`Place::number`] is the first of the steps that fetch from
+    /// memory what an announce will touch.
+    pub fn show(&self, hint: &Hint) {
+        self.index.show(hint);
     }
 
     /// The second step after [`Hint::prefetch`]: the swarm. Answers its position; it may soon be out of date, and then

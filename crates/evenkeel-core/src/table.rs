@@ -5,7 +5,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::index::{Index, POSITIONS_MAX};
+use crate::index::{Hint, Index, POSITIONS_MAX};
 use crate::prefetch;
 
 /// See the module. It is a slice of its rows, in no order that means anything. Rows do not hold their hash: whoever adds
@@ -91,17 +91,16 @@ impl<R> Table<R> {
         self.rows.capacity() * size_of::<R>() + self.index.bytes()
     }
 
-    /// Has the slot of a hash fetched: the first step.
-    pub fn prefetch_slot(&self, hash: u64) {
-        self.index.prefetch(hash);
+    /// Says where its slots are now: [`Hint::prefetch`] of a hash is the first step.
+    pub fn show(&self, hint: &Hint) {
+        self.index.show(hint);
     }
 
     /// Has the row fetched that a slot points to: the second step. Answers the row, which is probably the right one and
     /// better not looked at yet.
     pub fn prefetch_row(&self, hash: u64) -> Option<&R> {
         let row = self.rows.get(self.index.guess(hash)?)?;
-        // It may begin anywhere in a line.
-        prefetch::lines(&raw const *row, size_of::<R>().div_ceil(prefetch::LINE_BYTES) + 1);
+        prefetch::value(row);
         Some(row)
     }
 }

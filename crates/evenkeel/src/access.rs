@@ -106,6 +106,8 @@ pub(crate) struct Asker {
 pub(crate) struct Found {
     holder: Option<Holder>,
     item: Option<Item>,
+    /// When, in seconds since 1970.
+    pub at_secs: i64,
 }
 
 impl Found {
@@ -201,18 +203,17 @@ impl Access {
     ) -> Found {
         let secret = secret.filter(|_| self.asks_for_secrets());
         let holder = secret.and_then(|secret| self.control.holder(secret, now_secs));
-        Found { holder, item: self.control.item(&info_hash.0, place) }
+        Found { holder, item: self.control.item(&info_hash.0, place), at_secs: now_secs }
     }
 
-    /// Decides about an announce to the swarm at `place`, at `now_secs` since 1970.
+    /// Decides about an announce to the swarm at `place`, of which that was found.
     pub(crate) fn admit(
         &self,
         asker: &Asker,
         (ask, place): (&Announce, Place),
         found: &Found,
-        now_secs: i64,
     ) -> Result<Admitted, Failure> {
-        let admitted = self.identify(asker, |_| found.holder, now_secs)?;
+        let admitted = self.identify(asker, |_| found.holder, found.at_secs)?;
         if let Some(member) = &admitted.member {
             let lacks_something = ask.left != Some(0) && ask.event != Event::Stopped;
             if member.state == UserState::LeechDisabled && lacks_something {
@@ -369,7 +370,7 @@ mod tests {
             let place = Place::of(&keyed(), &ask.info_hash);
             let asker = asker(secret);
             let found = self.access.find(asker.secret.as_ref(), (&ask.info_hash, place), NOW);
-            self.access.admit(&asker, (ask, place), &found, NOW)
+            self.access.admit(&asker, (ask, place), &found)
         }
 
         fn torrents(&self) -> Vec<Result<bool, Failure>> {

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -68,8 +68,8 @@ pub(crate) struct Node {
 struct Slot {
     shard: Mutex<Shard>,
     totals: [AtomicU32; 7],
-    /// See [`Hint`].
-    index: [AtomicUsize; 2],
+    /// Where its slots are.
+    hint: Hint,
 }
 
 /// Who announces.
@@ -159,7 +159,7 @@ impl Node {
         let slot = |_| Slot {
             shard: Mutex::new(Shard::new(keys)),
             totals: Default::default(),
-            index: Default::default(),
+            hint: Hint::default(),
         };
         Self {
             slots: (0..SHARDS).map(slot).collect(),
@@ -239,16 +239,17 @@ impl Node {
     ) -> Result<Reply, Failure> {
         let Announcer { key, place, secret, found } = caller;
         let Some(access) = &self.access else { return self.record(worker, &Party::of(key, place), ask, out) };
-        let (asker, at_secs) = (Asker { source: key.source().ip(), secret }, self.wall_secs());
+        let asker = Asker { source: key.source().ip(), secret };
         let alone;
         let found = match found {
             Some(found) => found,
             None => {
-                alone = access.find(secret.as_ref(), (&ask.info_hash, place), at_secs);
+                alone = access.find(secret.as_ref(), (&ask.info_hash, place), self.wall_secs());
                 &alone
             }
         };
-        let admitted = access.admit(&asker, (ask, place), found, at_secs).inspect_err(|failure| {
+        let at_secs = found.at_secs;
+        let admitted = access.admit(&asker, (ask, place), found).inspect_err(|failure| {
             worker.counters.count(Reason::Failed(*failure));
         })?;
         let account = access.account(&admitted, at_secs);
@@ -550,15 +551,8 @@ impl Node {
 }
 
 impl Slot {
-    fn hint(&self) -> Hint {
-        let [base, mask] = self.index.each_ref().map(|part| part.load(Ordering::Relaxed));
-        Hint::of((base, mask))
-    }
-
     fn publish(&self, shard: &Shard) {
-        let (base, mask) = shard.hint().parts();
-        self.index[0].store(base, Ordering::Relaxed);
-        self.index[1].store(mask, Ordering::Relaxed);
+        shard.show(&self.hint);
         let totals = shard.totals();
         let values = [
             totals.swarms,

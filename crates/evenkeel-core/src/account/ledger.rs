@@ -6,17 +6,24 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::sessions::{Claim, Sessions, Settled};
-use super::sources::Sources;
+use super::sessions::{self, Claim, Sessions, Settled};
+use super::sources::{self, Sources};
 use super::{Baseline, TorrentNumber, UserNumber};
+use crate::index::Hint;
 use crate::rules::Rules;
 use crate::time::Time;
 
 /// The sessions of a tracker.
 pub struct Ledger {
-    sessions: Box<[Mutex<Sessions>]>,
-    sources: Box<[Mutex<Sources>]>,
+    sessions: Box<[Part<Sessions>]>,
+    sources: Box<[Part<Sources>]>,
     len: AtomicU32,
+}
+
+#[derive(Default)]
+struct Part<T> {
+    table: Mutex<T>,
+    hint: Hint,
 }
 
 /// Parts of a ledger; a power of two.
@@ -36,8 +43,8 @@ pub struct Held {
 impl Default for Ledger {
     fn default() -> Self {
         Self {
-            sessions: (0..PARTS).map(|_| Mutex::default()).collect(),
-            sources: (0..PARTS).map(|_| Mutex::default()).collect(),
+            sessions: (0..PARTS).map(|_| Part::default()).collect(),
+            sources: (0..PARTS).map(|_| Part::default()).collect(),
             len: AtomicU32::new(0),
         }
     }
@@ -54,20 +61,24 @@ impl Ledger {
     pub(crate) fn note_source(&self, claim: &Claim<'_>, now: Time, rules: &Rules) -> bool {
         let super::Account { user, allowance, .. } = claim.account;
         let max = allowance.addresses_max.unwrap_or(rules.addresses_per_user_max);
-        lock(&self.sources[part(user.0)]).note((*user, max), claim.source, now, rules)
+        let part = &self.sources[part_of(user.0)];
+        let mut sources = part.lock();
+        let may = sources.note((*user, max), claim.source, now, rules);
+        sources.show(&part.hint);
+        may
     }
 
     /// Has fetched from memory what an announce of a user on a torrent will touch: the first of two steps, the second of
     /// which is [`Ledger::prefetch_rows`]. A batch takes each step for all of its announces.
     pub fn prefetch_slots(&self, (user, torrent): (UserNumber, TorrentNumber)) {
-        lock(&self.sessions[part(torrent.0)]).prefetch_slot((user, torrent));
-        lock(&self.sources[part(user.0)]).prefetch_slot(user);
+        self.sessions[part_of(torrent.0)].hint.prefetch(sessions::hash(user, torrent));
+        self.sources[part_of(user.0)].hint.prefetch(sources::hash(user));
     }
 
     /// The second step.
     pub fn prefetch_rows(&self, (user, torrent): (UserNumber, TorrentNumber)) {
-        lock(&self.sessions[part(torrent.0)]).prefetch_row((user, torrent));
-        lock(&self.sources[part(user.0)]).prefetch_row(user);
+        self.sessions[part_of(torrent.0)].lock().prefetch_row((user, torrent));
+        self.sources[part_of(user.0)].lock().prefetch_row(user);
     }
 
     /// See [`Sessions::restore`].
@@ -84,12 +95,12 @@ impl Ledger {
     /// Forgets what is stale in part `number`, a slice of about `budget` for each call, as [`Sessions::sweep`] does.
     pub fn sweep(&self, number: usize, now: Time, rules: &Rules, budget: usize) -> bool {
         let number = number % PARTS;
-        let mut sessions = lock(&self.sessions[number]);
-        let before = sessions.len();
-        let sessions_done = sessions.sweep(now, rules, budget);
-        self.note_len(before, sessions.len());
-        drop(sessions);
-        lock(&self.sources[number]).sweep(now, rules, budget) && sessions_done
+        let sessions_done = self.change_part(number, |sessions| sessions.sweep(now, rules, budget));
+        let part = &self.sources[number];
+        let mut sources = part.lock();
+        let sources_done = sources.sweep(now, rules, budget);
+        sources.show(&part.hint);
+        sessions_done && sources_done
     }
 
     /// After a panic: see [`Sessions::forget`].
@@ -100,19 +111,25 @@ impl Ledger {
     /// What it holds; locks its parts one after the other.
     pub fn held(&self) -> Held {
         let mut held = Held::default();
-        for sessions in self.sessions.iter().map(lock) {
+        for sessions in self.sessions.iter().map(Part::lock) {
             held.sessions += sessions.len();
             held.session_bytes += sessions.bytes();
         }
-        held.addresses = self.sources.iter().map(|sources| lock(sources).len()).sum();
+        held.addresses = self.sources.iter().map(|sources| sources.lock().len()).sum();
         held
     }
 
     fn change<R>(&self, torrent: TorrentNumber, change: impl FnOnce(&mut Sessions) -> R) -> R {
-        let mut sessions = lock(&self.sessions[part(torrent.0)]);
+        self.change_part(part_of(torrent.0), change)
+    }
+
+    fn change_part<R>(&self, number: usize, change: impl FnOnce(&mut Sessions) -> R) -> R {
+        let part = &self.sessions[number];
+        let mut sessions = part.lock();
         let before = sessions.len();
         let result = change(&mut sessions);
         self.note_len(before, sessions.len());
+        sessions.show(&part.hint);
         result
     }
 
@@ -127,11 +144,13 @@ impl Ledger {
 }
 
 /// Numbers are given in order: their low bits spread them.
-fn part(number: u32) -> usize {
+fn part_of(number: u32) -> usize {
     number as usize % PARTS
 }
 
-/// A panic under the lock leaves at worst a row that is booked less: sessions of its torrent are forgotten then.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Part<T> {
+    /// A panic under the lock leaves at worst a row that is booked less: sessions of its torrent are forgotten then.
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -8,6 +8,7 @@ use super::progress::Counters;
 use super::session::{News, Session};
 use super::{Account, Baseline, Booking, SessionId, TorrentNumber, UserNumber, clock_of, kept_secs};
 use crate::analyst::{Before, Observation};
+use crate::index::Hint;
 use crate::rules::Rules;
 use crate::table::Table;
 use crate::time::Time;
@@ -109,12 +110,12 @@ impl Sessions {
         }
     }
 
-    /// Has the slot of the sessions of a user on a torrent fetched.
-    pub(crate) fn prefetch_slot(&self, (user, torrent): (UserNumber, TorrentNumber)) {
-        self.rows.prefetch_slot(hash(user, torrent));
+    /// See [`Table::show`].
+    pub(crate) fn show(&self, hint: &Hint) {
+        self.rows.show(hint);
     }
 
-    /// Then the first of these sessions.
+    /// Has the first of the sessions of a user on a torrent fetched, once its slot is there.
     pub(crate) fn prefetch_row(&self, (user, torrent): (UserNumber, TorrentNumber)) {
         self.rows.prefetch_row(hash(user, torrent));
     }
@@ -255,6 +256,6 @@ fn hash_of(session: &Session) -> u64 {
     hash(session.user, session.torrent)
 }
 
-fn hash(UserNumber(user): UserNumber, TorrentNumber(torrent): TorrentNumber) -> u64 {
+pub(super) fn hash(UserNumber(user): UserNumber, TorrentNumber(torrent): TorrentNumber) -> u64 {
     super::spread(u64::from(user) << 32 | u64::from(torrent))
 }

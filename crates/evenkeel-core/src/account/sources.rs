@@ -5,6 +5,7 @@ use siphasher::sip::SipHasher13;
 
 use super::UserNumber;
 use crate::addresses::source;
+use crate::index::Hint;
 use crate::rules::Rules;
 use crate::table::Table;
 use crate::time::Time;
@@ -75,12 +76,12 @@ impl Sources {
         false
     }
 
-    /// Has the slot of a user's addresses fetched.
-    pub(super) fn prefetch_slot(&self, user: UserNumber) {
-        self.rows.prefetch_slot(hash(user));
+    /// See [`Table::show`].
+    pub(super) fn show(&self, hint: &Hint) {
+        self.rows.show(hint);
     }
 
-    /// Then the first of these addresses.
+    /// Has the first of a user's addresses fetched, once its slot is there.
     pub(super) fn prefetch_row(&self, user: UserNumber) {
         self.rows.prefetch_row(hash(user));
     }
@@ -98,7 +99,7 @@ fn hash_of(row: &Row) -> u64 {
     hash(row.user)
 }
 
-fn hash(user: UserNumber) -> u64 {
+pub(super) fn hash(user: UserNumber) -> u64 {
     super::spread(user.0.into())
 }
 

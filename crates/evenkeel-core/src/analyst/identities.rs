@@ -28,8 +28,7 @@ impl Identities {
     /// Has an identity fetched from memory.
     pub(super) fn prefetch(&self, slot: u32) {
         if let Some(Some(chunk)) = self.chunks.get(slot as usize / CHUNK) {
-            let lines = size_of::<Identity>().div_ceil(prefetch::LINE_BYTES) + 1;
-            prefetch::lines(&raw const chunk[slot as usize % CHUNK], lines);
+            prefetch::value(&raw const chunk[slot as usize % CHUNK]);
         }
     }
 

@@ -45,9 +45,7 @@ impl<T: Hashed> Slab<T> {
     /// The second step: what is there, and probably the right one. Answers where.
     pub(super) fn prefetch_item(&self, hash: u64) -> Option<u32> {
         let at = self.index.guess(hash)?;
-        // It may begin anywhere in a line.
-        let lines = size_of::<Option<T>>().div_ceil(prefetch::LINE_BYTES) + 1;
-        prefetch::lines(self.items.as_ptr().wrapping_add(at), lines);
+        prefetch::value(self.items.as_ptr().wrapping_add(at));
         u32::try_from(at).ok()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use evenkeel_core::{Keyed, Table};
+use evenkeel_core::{Hint, Keyed, Table};
 
 /// A change copies a part: so many parts, of a million rows some thousand each.
 const PARTS: usize = 256;
@@ -14,12 +14,15 @@ const PARTS: usize = 256;
 /// See the module.
 pub(super) struct Parts<K, V> {
     keyed: Keyed,
-    parts: Box<[ArcSwap<Part<K, V>>]>,
+    parts: Box<[Part<K, V>]>,
     /// Nothing was ever in it, so that nothing need be looked up.
     is_unused: AtomicBool,
 }
 
-type Part<K, V> = Table<(K, V)>;
+struct Part<K, V> {
+    table: ArcSwap<Table<(K, V)>>,
+    hint: Hint,
+}
 
 /// What rows are found by.
 pub(super) trait Key: Copy + Eq {
@@ -56,7 +59,8 @@ impl<K, V> fmt::Debug for Parts<K, V> {
 
 impl<K: Key, V: Copy> Parts<K, V> {
     pub(super) fn new(keyed: Keyed) -> Self {
-        let parts = std::iter::repeat_with(ArcSwap::default).take(PARTS).collect();
+        let part = || Part { table: ArcSwap::default(), hint: Hint::default() };
+        let parts = std::iter::repeat_with(part).take(PARTS).collect();
         Self { keyed, parts, is_unused: AtomicBool::new(true) }
     }
 
@@ -69,19 +73,19 @@ impl<K: Key, V: Copy> Parts<K, V> {
         if self.is_unused() {
             return None;
         }
-        let part = self.parts[part_of(hash)].load();
-        let at = part.find(hash, |_, (other, _)| other == key)?;
-        read(&part[at].1)
+        let table = self.parts[part_of(hash)].table.load();
+        let at = table.find(hash, |_, (other, _)| other == key)?;
+        read(&table[at].1)
     }
 
     /// The first step of having the row of a hash fetched from memory.
     pub(super) fn prefetch_slot(&self, hash: u64) {
-        self.parts[part_of(hash)].load().prefetch_slot(hash);
+        self.parts[part_of(hash)].hint.prefetch(hash);
     }
 
     /// The second step.
     pub(super) fn prefetch_row(&self, hash: u64) {
-        self.parts[part_of(hash)].load().prefetch_row(hash);
+        self.parts[part_of(hash)].table.load().prefetch_row(hash);
     }
 
     /// Puts values, or takes them away. One thread at a time changes a table.
@@ -92,11 +96,11 @@ impl<K: Key, V: Copy> Parts<K, V> {
         }
         for (at, changes) in by_part {
             let part = &self.parts[at];
-            let mut copy = Table::clone(&part.load());
+            let mut copy = Table::clone(&part.table.load());
             for (key, value) in changes {
                 self.put(&mut copy, key, value);
             }
-            part.store(Arc::new(copy));
+            part.put(copy);
             self.is_unused.store(false, Ordering::Release);
         }
     }
@@ -105,29 +109,29 @@ impl<K: Key, V: Copy> Parts<K, V> {
     pub(super) fn fill(&self, each: impl Fn(&mut dyn FnMut(K, V))) {
         let mut counts = [0_usize; PARTS];
         each(&mut |key, _| counts[part_of(key.hash(&self.keyed))] += 1);
-        let mut parts: Vec<Part<K, V>> = counts.into_iter().map(Table::with_capacity).collect();
+        let mut parts: Vec<_> = counts.into_iter().map(Table::with_capacity).collect();
         each(&mut |key, value| self.put(&mut parts[part_of(key.hash(&self.keyed))], key, Some(value)));
         let is_unused = counts.iter().all(|count| *count == 0);
         for (part, full) in self.parts.iter().zip(parts) {
-            part.store(Arc::new(full));
+            part.put(full);
         }
         self.is_unused.store(is_unused, Ordering::Release);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.load().len()).sum()
+        self.parts.iter().map(|part| part.table.load().len()).sum()
     }
 
     /// What the parts take.
     pub(super) fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.load().bytes()).sum()
+        self.parts.iter().map(|part| part.table.load().bytes()).sum()
     }
 
     fn is_unused(&self) -> bool {
         self.is_unused.load(Ordering::Acquire)
     }
 
-    fn put(&self, part: &mut Part<K, V>, key: K, value: Option<V>) {
+    fn put(&self, part: &mut Table<(K, V)>, key: K, value: Option<V>) {
         let hash_of = |(key, _): &(K, V)| key.hash(&self.keyed);
         let known = part.find(key.hash(&self.keyed), |_, (other, _)| *other == key);
         match (known, value) {
@@ -136,6 +140,13 @@ impl<K: Key, V: Copy> Parts<K, V> {
             (None, Some(value)) => drop(part.push((key, value), hash_of)),
             (None, None) => {}
         }
+    }
+}
+
+impl<K, V> Part<K, V> {
+    fn put(&self, table: Table<(K, V)>) {
+        table.show(&self.hint);
+        self.table.store(Arc::new(table));
     }
 }
 

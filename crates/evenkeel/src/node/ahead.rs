@@ -29,7 +29,7 @@ impl Node {
     pub(crate) fn prefetch<const N: usize>(&self, batch: &mut [Option<Ahead>; N]) {
         let access = self.access.as_ref();
         for ahead in batch.iter().flatten() {
-            self.slot(ahead).hint().prefetch(ahead.place);
+            self.slot(ahead).hint.prefetch(ahead.place.number());
             if let Some(access) = access {
                 access.prefetch_slots(ahead.secret.as_ref(), ahead.place);
             }
