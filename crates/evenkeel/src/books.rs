@@ -15,7 +15,7 @@ use crate::access::Admitted;
 use crate::control::{Control, Item, Member};
 use crate::journal::{self, Figures, Journal, Settings, Trouble};
 use crate::node::lock;
-use crate::store::{self, Counts, KeyUse, NodeId, SessionRow, Store, TorrentId, UserId};
+use crate::store::{self, Counts, Increment, KeyUse, NodeId, SessionRow, Store, TorrentId, UserId};
 
 /// Announces of one torrent are booked in the order in which they are settled.
 const TURNS: usize = 256;
@@ -113,10 +113,22 @@ impl Books {
     /// Books what an announce adds.
     pub(crate) fn book(&self, booking: &Booking, wall_secs: i64) {
         let Some(journal) = self.journal.get() else { return };
+        let (user, torrent) = (UserId(booking.user.0.into()), TorrentId(booking.torrent.0.into()));
         journal.book(&journal::Booking {
+            add: Increment {
+                user,
+                torrent,
+                uploaded: booking.uploaded,
+                downloaded: booking.downloaded,
+                credited: booking.credited,
+                charged: booking.charged,
+                seeded_secs: booking.seeded_secs.into(),
+                leeched_secs: booking.leeched_secs.into(),
+                snatched_at: booking.snatched.then_some(wall_secs),
+            },
             baseline: SessionRow {
-                user: UserId(booking.user.0.into()),
-                torrent: TorrentId(booking.torrent.0.into()),
+                user,
+                torrent,
                 session: store::SessionId(booking.baseline.session.0),
                 uploaded: booking.baseline.uploaded,
                 downloaded: booking.baseline.downloaded,
@@ -125,13 +137,6 @@ impl Books {
                 seen_at: wall_secs,
                 is_stopped: booking.baseline.is_stopped,
             },
-            uploaded: booking.uploaded,
-            downloaded: booking.downloaded,
-            credited: booking.credited,
-            charged: booking.charged,
-            seeded_secs: booking.seeded_secs.into(),
-            leeched_secs: booking.leeched_secs.into(),
-            snatched_at: booking.snatched.then_some(wall_secs),
         });
     }
 

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::node::lock;
-use crate::store::{self, Counts, KeyUse, NodeId, SessionRow, Store};
+use crate::store::{self, Counts, Increment, KeyUse, NodeId, SessionRow, Store};
 
 mod file;
 mod flusher;
@@ -28,25 +28,13 @@ mod tests;
 use keeper::Keeper;
 use pending::{PARTS, Part, Pending, part_of};
 
-/// What an announce adds to the books.
+/// What an announce adds to the books. One half without the other would be credited twice, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booking {
-    /// The counters that were booked up to, with user, torrent and session.
+    /// What has been counted since the announce before, of whom and on what.
+    pub add: Increment,
+    /// The counters that it was counted up to.
     pub baseline: SessionRow,
-    /// Bytes that the client says to have sent since the last announce.
-    pub uploaded: u64,
-    /// Bytes that it says to have got.
-    pub downloaded: u64,
-    /// Bytes credited for the former.
-    pub credited: u64,
-    /// Bytes charged for the latter.
-    pub charged: u64,
-    /// Seconds of seeding, if no other client of the user seeded meanwhile.
-    pub seeded_secs: u64,
-    /// Seconds of leeching, likewise.
-    pub leeched_secs: u64,
-    /// When the torrent was completed, if it was now, in seconds since 1970.
-    pub snatched_at: Option<i64>,
 }
 
 /// How a journal is to be kept.
@@ -136,9 +124,13 @@ impl Shared {
         self.refused_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// All that has come, which leaves room for as much.
-    fn take(&self) -> Pending {
-        Pending::of(self.parts.iter().map(|part| lock(part).take()))
+    /// All that has come. Its lists change places with `spare` ones, which are empty before and after: announces wait for
+    /// no memory.
+    fn take(&self, spare: &mut [Part; PARTS]) -> Pending {
+        for (part, spare) in self.parts.iter().zip(&mut *spare) {
+            std::mem::swap(&mut *lock(part), spare);
+        }
+        Pending::of(spare)
     }
 }
 
@@ -224,7 +216,7 @@ impl Journal {
         let part = &self.shared.parts[part_of(booking.baseline.user.0)];
         let has_room = lock(part).book(booking, self.shared.waiting_max.div_ceil(PARTS));
         if !has_room {
-            self.shared.refuse(1, booking.uploaded.saturating_add(booking.downloaded));
+            self.shared.refuse(1, booking.add.uploaded.saturating_add(booking.add.downloaded));
             self.shared.set(Trouble::Full, true);
         }
         has_room
@@ -292,20 +284,25 @@ fn run(
     events: &mpsc::Receiver<Event>,
     batches: &mpsc::SyncSender<Arc<store::Batch>>,
 ) {
+    let mut spare = Box::<[Part; PARTS]>::default();
     let mut due = Instant::now() + TICK;
     let mut deadline = None;
     let mut sent = None;
     loop {
-        if keep(shared, &mut keeper, batches, Instant::now() >= due || deadline.is_some()) {
-            sent = Some(Instant::now());
-        }
-        if sent.is_some_and(|sent| sent.elapsed() >= SLOW) {
+        let now = Instant::now();
+        let is_away = sent.is_some_and(|sent| now.duration_since(sent) >= SLOW);
+        if is_away {
             shared.set(Trouble::StoreAway, true);
         }
-        if Instant::now() >= due {
-            due = Instant::now() + TICK;
+        // While the store is only busy, what the keeper could do nothing with may as well stay where it is.
+        if (now >= due || deadline.is_some()) && (is_away || !keeper.would_only_hold()) {
+            take(shared, &mut keeper, &mut spare);
+            due = now + TICK;
         }
-        let until = deadline.unwrap_or(due);
+        if send(shared, &mut keeper, batches) {
+            sent = Some(now);
+        }
+        let until = deadline.unwrap_or(if now < due { due } else { now + TICK });
         if deadline.is_some() && (keeper.waiting() == 0 || Instant::now() >= until) {
             break;
         }
@@ -320,6 +317,7 @@ fn run(
             Err(RecvTimeoutError::Disconnected) => deadline = Some(Instant::now()),
         }
     }
+    take(shared, &mut keeper, &mut spare);
     if keeper.waiting() > 0 && keeper.is_unsafe() {
         tracing::error!(
             bookings = keeper.waiting(),
@@ -328,18 +326,15 @@ fn run(
     }
 }
 
-/// One look of the keeper: what has come is made safe, and a batch is sent if none is on its way; answers whether one was.
-fn keep(
-    shared: &Shared,
-    keeper: &mut Keeper,
-    batches: &mpsc::SyncSender<Arc<store::Batch>>,
-    takes_fresh: bool,
-) -> bool {
-    if takes_fresh {
-        let refused = keeper.take(shared.take(), now_secs());
-        shared.refuse(refused.bookings, refused.bytes);
-        shared.set(Trouble::Full, refused.bookings > 0 || keeper.is_full());
-    }
+/// What has come is made safe.
+fn take(shared: &Shared, keeper: &mut Keeper, spare: &mut [Part; PARTS]) {
+    let refused = keeper.take(shared.take(spare), now_secs());
+    shared.refuse(refused.bookings, refused.bytes);
+    shared.set(Trouble::Full, refused.bookings > 0 || keeper.is_full());
+}
+
+/// Sends a batch if none is on its way; answers whether one was.
+fn send(shared: &Shared, keeper: &mut Keeper, batches: &mpsc::SyncSender<Arc<store::Batch>>) -> bool {
     let batch = keeper.next_batch();
     let is_sent = batch.is_some();
     if let Some(batch) = batch {

@@ -72,6 +72,11 @@ impl Keeper {
         Ok(keeper)
     }
 
+    /// Whether it could do nothing with what has come but hold it: a batch is on its way, and there is no file.
+    pub(super) fn would_only_hold(&self) -> bool {
+        self.on_its_way.is_some() && self.file.is_none()
+    }
+
     /// Takes what has come, as far as it may wait, and makes it safe.
     pub(super) fn take(&mut self, mut fresh: Pending, at_secs: i64) -> Refused {
         let refused =

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use evenkeel_core::prefetch;
+
 use super::Booking;
 use crate::store::{Batch, Counts, Increment, KeyUse, SessionId, SessionRow, TorrentId, UserId};
 
@@ -19,7 +21,7 @@ const COUNTS_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct Part {
     /// As they came, or merged if it is full.
-    bookings: Vec<Waiting>,
+    bookings: Vec<Booking>,
     /// It has as many sessions as it may.
     is_full: bool,
     /// As they came.
@@ -29,18 +31,10 @@ pub(super) struct Part {
     key_uses: HashMap<i64, KeyUse>,
 }
 
-/// What waits of a session. A baseline goes with the increments that were counted up to it: one without the other would
-/// be credited twice, or never.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    add: Increment,
-    baseline: SessionRow,
-}
-
 /// See the module. Each list is sorted, and names nothing twice.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    bookings: Vec<Waiting>,
+    bookings: Vec<Booking>,
     counts: Vec<Counts>,
     key_uses: Vec<KeyUse>,
 }
@@ -52,23 +46,7 @@ pub(super) struct Refused {
     pub(super) bytes: u64,
 }
 
-impl Waiting {
-    fn new(booking: &Booking) -> Self {
-        let SessionRow { user, torrent, .. } = booking.baseline;
-        let add = Increment {
-            user,
-            torrent,
-            uploaded: booking.uploaded,
-            downloaded: booking.downloaded,
-            credited: booking.credited,
-            charged: booking.charged,
-            seeded_secs: booking.seeded_secs,
-            leeched_secs: booking.leeched_secs,
-            snatched_at: booking.snatched_at,
-        };
-        Self { add, baseline: booking.baseline }
-    }
-
+impl Booking {
     fn session(&self) -> (UserId, TorrentId, SessionId) {
         (self.baseline.user, self.baseline.torrent, self.baseline.session)
     }
@@ -96,18 +74,19 @@ impl Part {
     /// Adds a booking, unless it needs room that there is not. Lists may be twice as long as they may have sessions, so
     /// that merging them is rare.
     pub(super) fn book(&mut self, booking: &Booking, sessions_max: usize) -> bool {
-        let waiting = Waiting::new(booking);
         if self.bookings.len() >= sessions_max.saturating_mul(2) && !self.is_full {
-            self.bookings = in_order(&self.bookings);
+            self.bookings = in_order(self.bookings.iter());
             self.is_full = self.bookings.len() >= sessions_max;
         }
         if !self.is_full {
-            self.bookings.push(waiting);
+            self.bookings.push(*booking);
+            // Whoever comes next writes behind it.
+            prefetch::value(self.bookings.as_ptr_range().end);
             return true;
         }
-        let known = find(&self.bookings, &waiting);
+        let known = find(&self.bookings, booking);
         if let Some(at) = known {
-            self.bookings[at].merge(&waiting);
+            self.bookings[at].merge(booking);
         }
         known.is_some()
     }
@@ -124,36 +103,37 @@ impl Part {
         last_use(self.key_uses.entry(key_use.key).or_insert(key_use), &key_use);
     }
 
-    /// What there is, with room in its place for as much: announces need not wait for it to grow.
-    pub(super) fn take(&mut self) -> Self {
-        let room = Self {
-            bookings: Vec::with_capacity(self.bookings.len()),
-            counts: Vec::with_capacity(self.counts.len()),
-            ..Self::default()
-        };
-        std::mem::replace(self, room)
+    /// Forgets everything, and keeps the room for about as much.
+    fn clear(&mut self) {
+        fn clear<T>(list: &mut Vec<T>) {
+            let used = list.len();
+            list.clear();
+            list.shrink_to(used * 4);
+        }
+        clear(&mut self.bookings);
+        clear(&mut self.counts);
+        self.key_uses.clear();
+        (self.is_full, self.counts_max) = (false, COUNTS_MAX);
     }
 }
 
 impl Pending {
-    /// All that has come.
-    pub(super) fn of(parts: impl Iterator<Item = Part>) -> Self {
-        let mut pending = Self::default();
-        let mut bookings = Vec::new();
-        for part in parts {
-            bookings.extend(part.bookings);
-            pending.counts.extend(part.counts);
-            pending.key_uses.extend(part.key_uses.into_values());
-        }
-        pending.bookings = in_order(&bookings);
-        pending.counts = counts_in_order(pending.counts);
+    /// All that has come; the parts are empty afterwards.
+    pub(super) fn of(parts: &mut [Part]) -> Self {
+        let key_uses = parts.iter().flat_map(|part| part.key_uses.values().copied());
+        let mut pending = Self {
+            bookings: in_order(parts.iter().flat_map(|part| &part.bookings)),
+            counts: counts_in_order(parts.iter().flat_map(|part| &part.counts).copied().collect()),
+            key_uses: key_uses.collect(),
+        };
         pending.key_uses.sort_unstable_by_key(|key_use| key_use.key);
+        parts.iter_mut().for_each(Part::clear);
         pending
     }
 
     /// Adds what came later.
     pub(super) fn merge(&mut self, later: Self) {
-        merge(&mut self.bookings, later.bookings, Waiting::session, Waiting::merge);
+        merge(&mut self.bookings, later.bookings, Booking::session, Booking::merge);
         merge(&mut self.counts, later.counts, |counts| counts.torrent, last_counts);
         merge(&mut self.key_uses, later.key_uses, |key_use| key_use.key, last_use);
     }
@@ -163,10 +143,10 @@ impl Pending {
         let mut room = waiting_max.saturating_sub(self.bookings());
         let mut refused = Refused::default();
         if fresh.bookings() > room {
-            fresh.bookings.retain(|waiting| {
-                let is_known = find(&self.bookings, waiting).is_some();
+            fresh.bookings.retain(|booking| {
+                let is_known = find(&self.bookings, booking).is_some();
                 if !is_known && room == 0 {
-                    let Increment { uploaded, downloaded, .. } = waiting.add;
+                    let Increment { uploaded, downloaded, .. } = booking.add;
                     refused.bookings += 1;
                     refused.bytes = refused.bytes.saturating_add(uploaded.saturating_add(downloaded));
                     return false;
@@ -190,7 +170,7 @@ impl Pending {
     /// All of it as the lists of a batch.
     pub(super) fn batch(&self) -> Batch {
         let mut increments: Vec<Increment> = Vec::with_capacity(self.bookings.len());
-        for Waiting { add: more, .. } in &self.bookings {
+        for Booking { add: more, .. } in &self.bookings {
             match increments.last_mut() {
                 Some(sum) if (sum.user, sum.torrent) == (more.user, more.torrent) => add(sum, more),
                 _ => increments.push(*more),
@@ -198,7 +178,7 @@ impl Pending {
         }
         Batch {
             increments,
-            sessions: self.bookings.iter().map(|waiting| waiting.baseline).collect(),
+            sessions: self.bookings.iter().map(|booking| booking.baseline).collect(),
             counts: self.counts.clone(),
             key_uses: self.key_uses.clone(),
             ..Batch::default()
@@ -209,14 +189,14 @@ impl Pending {
     /// the first one's.
     pub(super) fn from_batch(batch: &Batch) -> Self {
         let mut increments = batch.increments.iter().peekable();
-        let waiting = |baseline: &SessionRow| {
+        let booking = |baseline: &SessionRow| {
             let SessionRow { user, torrent, .. } = *baseline;
             let own = increments.next_if(|add| (add.user, add.torrent) == (user, torrent));
             let add = own.copied().unwrap_or_else(|| nothing(user, torrent));
-            Waiting { add, baseline: *baseline }
+            Booking { add, baseline: *baseline }
         };
         Self {
-            bookings: batch.sessions.iter().map(waiting).collect(),
+            bookings: batch.sessions.iter().map(booking).collect(),
             counts: batch.counts.clone(),
             key_uses: batch.key_uses.clone(),
         }
@@ -228,19 +208,24 @@ pub(super) fn part_of(number: i64) -> usize {
     usize::try_from(number.unsigned_abs()).unwrap_or(0) % PARTS
 }
 
-/// Where the session of `waiting` is in a list in order.
-fn find(bookings: &[Waiting], waiting: &Waiting) -> Option<usize> {
-    bookings.binary_search_by_key(&waiting.session(), Waiting::session).ok()
+/// Where the session of a booking is in a list in order.
+fn find(bookings: &[Booking], booking: &Booking) -> Option<usize> {
+    bookings.binary_search_by_key(&booking.session(), Booking::session).ok()
 }
 
 /// Bookings as they came, sorted and merged. What is sorted is where each of them is: they are large.
-fn in_order(bookings: &[Waiting]) -> Vec<Waiting> {
-    let mut order: Vec<_> =
-        bookings.iter().zip(0_usize..).map(|(waiting, at)| (waiting.session(), at)).collect();
-    order.sort_unstable();
-    let mut merged = Vec::with_capacity(bookings.len());
-    for (_, at) in order {
-        put(&mut merged, bookings[at], Waiting::session, Waiting::merge);
+fn in_order<'a>(bookings: impl Iterator<Item = &'a Booking>) -> Vec<Booking> {
+    /// So many are fetched from memory while one is copied.
+    const AHEAD: usize = 8;
+    let mut order: Vec<_> = bookings.map(|booking| (booking.session(), booking)).collect();
+    // Those of one session came in the order in which they are in the list of their part.
+    order.sort_unstable_by_key(|(session, booking)| (*session, std::ptr::from_ref::<Booking>(booking)));
+    let mut merged = Vec::with_capacity(order.len());
+    for (at, (_, booking)) in order.iter().enumerate() {
+        if let Some((_, soon)) = order.get(at + AHEAD) {
+            prefetch::value(*soon);
+        }
+        put(&mut merged, **booking, Booking::session, Booking::merge);
     }
     merged
 }

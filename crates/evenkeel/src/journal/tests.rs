@@ -15,10 +15,22 @@ use crate::store::{Batch, SessionId, Sqlite, TorrentId, UserId};
 const NODE: NodeId = NodeId(5);
 
 fn booking(key: (u8, u8, u8), amount: u64) -> Booking {
+    let (user, torrent) = (UserId(key.0.into()), TorrentId(key.1.into()));
     Booking {
+        add: Increment {
+            user,
+            torrent,
+            uploaded: amount,
+            downloaded: amount * 2,
+            credited: amount * 3,
+            charged: amount / 2,
+            seeded_secs: 1,
+            leeched_secs: 2,
+            snatched_at: None,
+        },
         baseline: SessionRow {
-            user: UserId(key.0.into()),
-            torrent: TorrentId(key.1.into()),
+            user,
+            torrent,
             session: SessionId(key.2.into()),
             uploaded: amount,
             downloaded: amount * 2,
@@ -27,13 +39,6 @@ fn booking(key: (u8, u8, u8), amount: u64) -> Booking {
             seen_at: 1000,
             is_stopped: false,
         },
-        uploaded: amount,
-        downloaded: amount * 2,
-        credited: amount * 3,
-        charged: amount / 2,
-        seeded_secs: 1,
-        leeched_secs: 2,
-        snatched_at: None,
     }
 }
 
@@ -43,7 +48,7 @@ fn pending(bookings: &[Booking]) -> Pending {
     for booking in bookings {
         assert!(parts[part_of(booking.baseline.user.0)].book(booking, 1000));
     }
-    Pending::of(parts.into_iter())
+    Pending::of(&mut parts)
 }
 
 #[test]
@@ -57,7 +62,7 @@ fn a_part_that_is_full_takes_what_its_sessions_add_and_no_more_sessions() {
     let taken = (3..100).filter(|session| book(*session, 1)).count();
     assert!(taken <= 4, "{taken}: lists are twice as long at most");
     assert!(book(1, 100));
-    let batch = Pending::of([part].into_iter()).batch();
+    let batch = Pending::of(&mut [part]).batch();
     assert_eq!(batch.sessions.len(), 3 + taken);
     assert_eq!(batch.increments[0].uploaded, 10 + 20 + 4 + taken as u64 + 100);
     assert_eq!(batch.sessions[1].uploaded, 100, "the last baseline");
@@ -225,7 +230,7 @@ impl World {
         let mut baselines = HashMap::new();
         for booking in self.frames.iter().flat_map(|frame| &frame.bookings) {
             let SessionRow { user, torrent, session, .. } = booking.baseline;
-            *uploaded.entry((user, torrent)).or_default() += booking.uploaded;
+            *uploaded.entry((user, torrent)).or_default() += booking.add.uploaded;
             baselines.insert((user, torrent, session), booking.baseline);
         }
         assert_eq!(self.store.uploaded, uploaded);
@@ -278,7 +283,10 @@ fn start(store: Box<dyn Store>, file: Option<PathBuf>) -> Journal {
 
 fn of(user: UserId, torrent: TorrentId, amount: u64) -> Booking {
     let plain = booking((0, 0, 1), amount);
-    Booking { baseline: SessionRow { user, torrent, ..plain.baseline }, ..plain }
+    Booking {
+        add: Increment { user, torrent, ..plain.add },
+        baseline: SessionRow { user, torrent, ..plain.baseline },
+    }
 }
 
 #[test]
