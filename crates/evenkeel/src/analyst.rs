@@ -23,7 +23,8 @@ mod thread;
 pub(crate) use thread::run;
 
 /// What a thread may have told that was not taken up yet.
-const WAITING_MAX: usize = 8192;
+const WAITING_MAX: usize = 4 * WAITING_QUARTER as usize;
+const WAITING_QUARTER: u32 = 2048;
 /// Questions that may wait.
 const QUESTIONS_MAX: usize = 64;
 /// What a network earns at most: an address is easily had.

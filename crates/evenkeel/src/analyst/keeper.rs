@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use evenkeel_core::analyst::Analyst;
 use evenkeel_core::{Time, Uplinks};
+use foldhash::fast::RandomState;
 
 use super::{Earned, row};
 use crate::database::Database;
@@ -29,7 +30,8 @@ pub(super) struct Keeper<'a> {
     earned: &'a Earned,
     database: &'a Database,
     store: Option<Box<dyn Store>>,
-    unkept: HashMap<u32, Unkept>,
+    /// By slot. Nobody chooses which slot is whose.
+    unkept: HashMap<u32, Unkept, RandomState>,
     /// The last attempt failed: it is logged once.
     is_failing: bool,
 }
@@ -44,7 +46,7 @@ struct Unkept {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(node: &'a Node, earned: &'a Earned, database: &'a Database) -> Self {
-        Self { node, earned, database, store: None, unkept: HashMap::new(), is_failing: false }
+        Self { node, earned, database, store: None, unkept: HashMap::default(), is_failing: false }
     }
 
     /// Takes up what is kept, as soon as it is known whose it is. Answers whether it has; an error is one that will not pass.

@@ -12,13 +12,13 @@ use evenkeel_core::{Tier, Time};
 use rtrb::Consumer;
 
 use super::keeper::Keeper;
-use super::{Earned, Noted, Question, WAITING_MAX};
+use super::{Earned, Noted, Question, WAITING_QUARTER};
 use crate::database::Database;
 use crate::node::{Node, lock};
 
-/// How long it rests after a look at the rings: not long when much was in one, so that none becomes full.
-const SHORT_REST: Duration = Duration::from_millis(10);
+/// How long it rests after a look at the rings, if little is in them.
 const REST: Duration = Duration::from_millis(100);
+const REST_MIN: Duration = Duration::from_millis(1);
 /// Announces that are taken up at once, so that they wait for memory together.
 const BATCH: usize = 32;
 /// From one tick to the next.
@@ -43,9 +43,11 @@ pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -
     if !thread.restore(stop)? {
         return Ok(());
     }
-    let (mut ticked, mut kept, mut steered) = (Instant::now(), Instant::now(), Instant::now());
+    let [mut looked, mut ticked, mut kept, mut steered] = [Instant::now(); 4];
     while !stop.load(Ordering::Relaxed) {
-        let rest = if thread.take() * 4 > WAITING_MAX { SHORT_REST } else { REST };
+        let since = looked.elapsed();
+        looked += since;
+        let rest = rest_after(since, thread.take());
         thread.answer();
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
@@ -64,6 +66,13 @@ pub(crate) fn run(node: &Node, database: Option<&Database>, stop: &AtomicBool) -
     }
     thread.take();
     thread.keep()
+}
+
+/// How long it rests when so much has come to the fullest ring in such a time: until a quarter of a ring has come again.
+/// Announces do not come evenly.
+fn rest_after(since: Duration, most: usize) -> Duration {
+    let most = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+    (since * WAITING_QUARTER / most).clamp(REST_MIN, REST)
 }
 
 struct Thread<'a> {
@@ -214,5 +223,21 @@ fn take_up(
         && observation.slot != Observation::NOBODY
     {
         keeper.note(observation.slot, whose, (now, rules.bin_secs));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::WAITING_MAX;
+    use super::*;
+
+    #[test]
+    fn a_ring_is_looked_at_before_it_is_full() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest_after(ms(100), 0), REST);
+        assert_eq!(rest_after(ms(100), 500), REST);
+        assert_eq!(rest_after(ms(100), WAITING_MAX), ms(25), "as soon as a quarter has come again");
+        assert_eq!(rest_after(ms(10), 2048), ms(10));
+        assert_eq!(rest_after(ms(1), WAITING_MAX), REST_MIN);
     }
 }
