@@ -137,7 +137,7 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// The API at a URL such as `http://127.0.0.1:6971/api/v1`. Nothing is sent yet.
+    /// The API at a URL such as `http://127.0.0.1:6971/api/v1`; one without a path means that path. Nothing is sent yet.
     ///
     /// # Errors
     ///
@@ -145,9 +145,12 @@ impl Admin {
     /// that no header may hold.
     pub fn new(client: Client, url: &str, token: &str) -> Result<Self, crate::Error> {
         let url = format!("{}/", url.trim_end_matches('/'));
-        let base = Url::parse(&url).map_err(|error| crate::Error::InvalidUrl(error.to_string()))?;
+        let mut base = Url::parse(&url).map_err(|error| crate::Error::InvalidUrl(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(crate::Error::UnsupportedScheme(base.scheme().to_owned()));
+        }
+        if base.path() == "/" {
+            base.set_path("/api/v1/");
         }
         let mut authorisation = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
             crate::Error::InvalidRequest("the token has characters that a header may not hold")
@@ -311,6 +314,24 @@ mod tests {
         let expected = "2 rows cannot be taken, so none is\n  row 1: name must be a text\n  \
                         row 4: there is no such field: nmae";
         assert_eq!(refusal.to_string(), expected);
+    }
+
+    #[test]
+    fn a_url_without_a_path_means_that_of_the_api() {
+        let base = |url: &str| Admin::new(Client::new(), url, "sesame").unwrap().base;
+        for url in [
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:1/",
+            "http://127.0.0.1:1/api/v1",
+            "http://127.0.0.1:1/api/v1/",
+        ] {
+            assert_eq!(base(url).as_str(), "http://127.0.0.1:1/api/v1/");
+        }
+        assert_eq!(
+            base("https://example.org/tracker/api").path(),
+            "/tracker/api/",
+            "behind a proxy it may be anywhere"
+        );
     }
 
     #[test]
