@@ -11,7 +11,7 @@ use evenkeel_wire::{Announce, Event, Failure, InfoHash};
 use crate::analyst::Earned;
 use crate::books::Books;
 use crate::classes::Known;
-use crate::control::{Control, Holder, Item, Key, Member, Sizes};
+use crate::control::{Control, Holder, Item, Key, Member};
 use crate::store::{Hash32, List, TorrentState, UserId, UserState, Whose};
 
 mod guesses;
@@ -162,9 +162,9 @@ impl Access {
         &self.books
     }
 
-    /// How many users and torrents are known.
-    pub(crate) fn sizes(&self) -> Sizes {
-        self.control.sizes()
+    /// The control data.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Whom an announce is booked to, if to anybody.
@@ -181,17 +181,6 @@ impl Access {
     pub(crate) fn is_ready(&self) -> bool {
         let is_known = self.earned.as_ref().is_none_or(|earned| earned.is_restored());
         self.control.is_loaded() && (!self.asks_for_secrets() || self.books.are_open()) && is_known
-    }
-
-    /// Has fetched from memory what [`Access::find`] will look at: the first of two steps. A batch takes each step for
-    /// all of its announces, so that they wait for memory together.
-    pub(crate) fn prefetch_slots(&self, secret: Option<&Hash32>, place: Place) {
-        self.control.prefetch_slots(secret, place);
-    }
-
-    /// The second step.
-    pub(crate) fn prefetch_rows(&self, secret: Option<&Hash32>, place: Place) {
-        self.control.prefetch_rows(secret, place);
     }
 
     /// Looks up whose secret it is that a caller shows, and the torrent.

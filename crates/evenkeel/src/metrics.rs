@@ -65,7 +65,7 @@ impl Collector for Sources {
             standing(&mut encoder, &earned.held(), dropped, &self.node.orders().standing)?;
         }
         if let Some(access) = self.node.access() {
-            known(&mut encoder, &access.sizes())?;
+            known(&mut encoder, &access.control().sizes())?;
             kept(&mut encoder, access.books())?;
         }
         self.network(&mut encoder, &counters)?;

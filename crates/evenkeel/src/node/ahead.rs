@@ -31,13 +31,13 @@ impl Node {
         for ahead in batch.iter().flatten() {
             self.slot(ahead).hint.prefetch(ahead.place.number());
             if let Some(access) = access {
-                access.prefetch_slots(ahead.secret.as_ref(), ahead.place);
+                access.control().prefetch_slots(ahead.secret.as_ref(), ahead.place);
             }
         }
         let mut swarms = batch.each_ref().map(|ahead| {
             let ahead = ahead.as_ref()?;
             if let Some(access) = access {
-                access.prefetch_rows(ahead.secret.as_ref(), ahead.place);
+                access.control().prefetch_rows(ahead.secret.as_ref(), ahead.place);
             }
             lock(&self.slot(ahead).shard).prefetch_swarm(ahead.place)
         });
