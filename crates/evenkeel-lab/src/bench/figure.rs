@@ -46,6 +46,8 @@ pub(super) enum Kind {
     MessageRate,
     /// Memory for each peer of the fill.
     Memory,
+    /// What one in a hundred waited at least.
+    P99Latency,
     /// The longest that anything waited.
     MaxLatency,
     /// Stalls that the other does not show, all rounds together.
@@ -64,7 +66,7 @@ impl Kind {
             Self::Cost | Self::AnswerCost | Self::MessageCost => "ns",
             Self::Rate | Self::MessageRate => "/s",
             Self::Memory => "B",
-            Self::MaxLatency | Self::Hold => "ms",
+            Self::P99Latency | Self::MaxLatency | Self::Hold => "ms",
             Self::Stalls => "stalls",
             Self::Growth => "MiB",
             Self::Unproven => "B",
@@ -81,7 +83,7 @@ impl Kind {
             | Self::Stalls
             | Self::Unproven => 0,
             Self::Memory | Self::MaxLatency | Self::Growth => 1,
-            Self::Hold => 3,
+            Self::P99Latency | Self::Hold => 3,
         }
     }
 
@@ -99,6 +101,7 @@ impl Kind {
             Self::MessageCost => ("/server/cpu_ns_per_message", 1.0),
             Self::MessageRate => ("/messages_per_sec", 1.0),
             Self::Memory => ("/filled/server/rss_bytes_per_peer", 1.0),
+            Self::P99Latency => ("/latency_us/p99", 1e-3),
             Self::MaxLatency => ("/latency_us/max", 1e-3),
             Self::Stalls => ("/stalls", 1.0),
             Self::Hold => ("/metrics/evenkeel_shard_hold_max_seconds", 1e3),
@@ -252,6 +255,7 @@ mod tests {
                 "rate" => "replies_per_sec",
                 "message-rate" => "messages_per_sec",
                 "message-cost" => "server/cpu_ns_per_message",
+                "p99-latency" => "latency_us/p99",
                 _ => "server/cpu_ns_per_reply",
             };
             figure(kind, must, aim).judge(&results(name, &[own]), &results(name, &[100.0])).unwrap().verdict
@@ -266,6 +270,8 @@ mod tests {
         assert_eq!(verdict("message-rate", 999.0, 10.0, 15.0), Verdict::Missed);
         assert_eq!(verdict("message-cost", 70.0, 0.7, 0.5), Verdict::Must);
         assert_eq!(verdict("message-cost", 71.0, 0.7, 0.5), Verdict::Missed);
+        assert_eq!(verdict("p99-latency", 110.0, 1.1, 1.0), Verdict::Must);
+        assert_eq!(verdict("p99-latency", 111.0, 1.1, 1.0), Verdict::Missed);
     }
 
     #[test]
