@@ -9,7 +9,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Offer, Offers, session_description, twenty};
+use super::twenty::twenty;
+use super::{Offer, Offers, session_description};
 use crate::OfferId;
 use crate::limits::OFFERS_MAX;
 
@@ -66,8 +67,8 @@ impl<'de: 'a, 'a> Readable<'de> for Option<Offer<'a>> {
             *value = Some(object.next_value::<&'de RawValue>()?);
         }
         let given = |value: Option<&'de RawValue>| value.filter(|value| value.get() != "null");
-        let sdp = given(sdp).map(session_description);
-        let id = given(id).map(|id| twenty(id).map(OfferId));
+        let sdp = given(sdp).map(|sdp| session_description(sdp.get()));
+        let id = given(id).map(|id| twenty(id.get()).map(OfferId));
         let is_whole = !is_twice && sdp != Some(None) && id != Some(None);
         Ok(is_whole.then(|| Offer { id: id.flatten(), sdp: sdp.flatten() }))
     }

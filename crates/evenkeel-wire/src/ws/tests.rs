@@ -1,4 +1,5 @@
 use super::*;
+use crate::Event;
 use crate::limits::OFFERS_MAX;
 
 const TORRENT: InfoHash = InfoHash(*b"tttttttttttttttttttt");
@@ -54,7 +55,7 @@ fn an_announce_is_read_field_by_field() {
 fn binary_strings_are_read_escaped_and_as_utf_8() {
     let bytes: [u8; 20] = *b"\x00\x09\n\x1f !\"\\/az~\x7f\x80\x9f\xa0\xc3\xe9\xfe\xff";
     let escaped: String = bytes.iter().map(|byte| format!("\\u00{byte:02x}")).collect();
-    let plain = written(|out| write_binary(out, &bytes));
+    let plain = written(|out| write_twenty(out, &bytes));
     let short = (r#""\b\f\n\r\t\"\\\/\u00E9 3456789012""#.to_owned(), *b"\x08\x0C\n\r\t\"\\/\xE9 3456789012");
     for (text, bytes) in [(format!("\"{escaped}\""), bytes), (plain, bytes), short] {
         let message = format!(r#"{{"action":"scrape","info_hash":{text}}}"#);
@@ -67,7 +68,7 @@ fn binary_strings_are_read_escaped_and_as_utf_8() {
 fn every_byte_is_written_as_a_character_that_json_reads_back() {
     for first in (0..=255_u8).step_by(20) {
         let bytes: [u8; 20] = std::array::from_fn(|at| first.wrapping_add(u8::try_from(at).unwrap()));
-        let text = written(|out| write_binary(out, &bytes));
+        let text = written(|out| write_twenty(out, &bytes));
         let read: String = serde_json::from_str(&text).unwrap();
         assert!(read.chars().map(u32::from).eq(bytes.iter().copied().map(u32::from)), "{text}");
     }
