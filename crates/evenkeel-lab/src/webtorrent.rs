@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, bail};
+use evenkeel_wire::ws::scan::Scan;
 use evenkeel_wire::{InfoHash, PeerId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -174,15 +175,15 @@ pub(crate) struct Relay<'a> {
     pub info_hash: InfoHash,
     pub peer_id: PeerId,
     pub offer_id: [u8; 20],
-    json: &'a RawValue,
+    /// The session description.
+    json: &'a str,
 }
 
 impl Relay<'_> {
     /// The number that the offer id and the session description both name; `None` when they do not.
     pub(crate) fn number(&self) -> Option<OfferNumber> {
         let offer = OfferNumber::of(&self.offer_id)?;
-        let (_, rest) =
-            self.json.get().split_once("\\r\\no=- ").or_else(|| self.json.get().split_once("\\no=- "))?;
+        let (_, rest) = self.json.split_once("\\r\\no=- ").or_else(|| self.json.split_once("\\no=- "))?;
         let (digits, _) = rest.split_once(' ')?;
         Some(offer).filter(|offer| digits.parse() == Ok(offer.word()))
     }
@@ -219,6 +220,48 @@ struct Counts {
 
 /// Reads a message.
 pub(crate) fn read(text: &str) -> anyhow::Result<Heard<'_>> {
+    match read_quickly(text) {
+        Some(heard) => Ok(heard),
+        None => read_any(text),
+    }
+}
+
+/// Reads a relay or a reply to an announce as trackers write them: a library would cost the generator more than all the
+/// rest. What is written otherwise is left to that, and what is wrong.
+fn read_quickly(text: &str) -> Option<Heard<'_>> {
+    let mut scan = Scan::of(text);
+    let (mut info_hash, mut peer_id, mut offer_id) = (None, None, None);
+    let (mut complete, mut incomplete, mut offer, mut answer) = (None, None, None, None);
+    let mut is_announce = false;
+    scan.object(|scan, name| {
+        match name {
+            "action" => is_announce = scan.plain_string()? == "announce",
+            "info_hash" => info_hash = Some(scan.twenty()?),
+            "peer_id" => peer_id = Some(PeerId(scan.twenty()?)),
+            "offer_id" => offer_id = Some(scan.twenty()?),
+            "complete" => complete = Some(scan.number()?),
+            "incomplete" => incomplete = Some(scan.number()?),
+            "offer" => offer = Some(scan.flat_object()?),
+            "answer" => answer = Some(scan.flat_object()?),
+            "failure reason" | "files" => return None,
+            _ => scan.skip()?,
+        }
+        Some(())
+    })?;
+    scan.end()?;
+    let info_hash = InfoHash(info_hash.filter(|_| is_announce)?);
+    let relay = |json| Some(Relay { info_hash, peer_id: peer_id?, offer_id: offer_id?, json });
+    match (offer, answer, complete, incomplete) {
+        (Some(json), None, ..) => relay(json).map(Heard::Offer),
+        (None, Some(json), ..) => relay(json).map(Heard::Answer),
+        (None, None, Some(complete), Some(incomplete)) => {
+            Some(Heard::Counts { info_hash, peers: complete.saturating_add(incomplete) })
+        }
+        _ => None,
+    }
+}
+
+fn read_any(text: &str) -> anyhow::Result<Heard<'_>> {
     let message: Message<'_> =
         serde_json::from_str(text).with_context(|| format!("not a message: {text}"))?;
     if let Some(reason) = message.failure_reason {
@@ -236,8 +279,8 @@ pub(crate) fn read(text: &str) -> anyhow::Result<Heard<'_>> {
         anyhow::Ok(Relay { info_hash, peer_id, offer_id: twenty(&message.offer_id)?, json })
     };
     match (message.offer, message.answer) {
-        (Some(json), None) => relay(json).map(Heard::Offer),
-        (None, Some(json)) => relay(json).map(Heard::Answer),
+        (Some(json), None) => relay(json.get()).map(Heard::Offer),
+        (None, Some(json)) => relay(json.get()).map(Heard::Answer),
         (None, None) if message.action == "announce" => match (message.complete, message.incomplete) {
             (Some(complete), Some(incomplete)) => {
                 Ok(Heard::Counts { info_hash, peers: complete.saturating_add(incomplete) })
@@ -304,8 +347,7 @@ mod tests {
 
     #[test]
     fn an_answer_carries_the_number_of_its_offer() {
-        let json = serde_json::value::to_raw_value(&1).unwrap();
-        let offer = Relay { info_hash: HASH, peer_id: PEER, offer_id: NUMBER.id(), json: &json };
+        let offer = Relay { info_hash: HASH, peer_id: PEER, offer_id: NUMBER.id(), json: "1" };
         let text = answer(&offer, &PeerId([b'x'; 20]), NUMBER);
         let Heard::Answer(read) = read(&text).unwrap() else { panic!("{text}") };
         assert_eq!((read.info_hash, read.peer_id, read.offer_id), (HASH, PeerId([b'x'; 20]), NUMBER.id()));
@@ -314,6 +356,57 @@ mod tests {
         let other = text.replace(&NUMBER.word().to_string(), "12");
         let Heard::Answer(read) = super::read(&other).unwrap() else { panic!("{other}") };
         assert_eq!(read.number(), None);
+    }
+
+    #[test]
+    fn what_trackers_write_reads_quickly_as_with_the_library() {
+        let (hash, peer, id) =
+            (r"\u0000\u001fÿbcdefghijklmnopqr", "-EL0001-abcdefghijkl", "01234567890123456789");
+        let sdp = r#"{"type":"offer","sdp":"v=0\r\no=- 1 2\r\n"}"#;
+        for (text, is_quick) in [
+            (
+                format!(
+                    r#"{{"action":"announce","info_hash":"{hash}","peer_id":"{peer}","offer":{sdp},"offer_id":"{id}"}}"#
+                ),
+                true,
+            ),
+            (
+                format!(
+                    r#"{{"action":"announce","answer":{sdp},"offer_id":"{id}","peer_id":"{peer}","info_hash":"{hash}"}}"#
+                ),
+                true,
+            ),
+            (
+                format!(
+                    r#"{{"action":"announce","complete":1,"incomplete":2,"info_hash":"{hash}","interval":120,"min interval":60}}"#
+                ),
+                true,
+            ),
+            (
+                format!(
+                    r#"{{"complete":1,"incomplete":2,"action":"announce","interval":120,"info_hash":"{hash}"}}"#
+                ),
+                true,
+            ),
+            (
+                format!(
+                    r#"{{"action":"announce","failure reason":"no","info_hash":"{hash}","interval":1800}}"#
+                ),
+                false,
+            ),
+            (
+                format!(
+                    r#"{{"action":"scrape","files":{{"{hash}":{{"complete":1,"downloaded":4,"incomplete":5}}}}}}"#
+                ),
+                false,
+            ),
+            (format!(r#"{{"action":"announce","info_hash":"{hash}","interval":120}}"#), false),
+        ] {
+            let [quickly, any] = [read_quickly(&text), read_any(&text).ok()]
+                .map(|heard| heard.map(|heard| format!("{heard:?}")));
+            assert_eq!(quickly.is_some(), is_quick, "{text}");
+            assert!(!is_quick || quickly == any, "{text}");
+        }
     }
 
     #[test]
