@@ -259,6 +259,10 @@ impl Socket<'_> {
                     was_pinged = false;
                     // Others hear their messages first: all that these bring goes out together.
                     tokio::task::yield_now().await;
+                    // What waits for the socket, and is nothing that it asked for, may wait for more.
+                    if !self.queue.is_due() && line.is_plain() {
+                        continue;
+                    }
                 }
                 Wake::Took(Err(End::Gone)) => return End::Gone,
                 Wake::Took(Err(end)) => {

@@ -72,6 +72,11 @@ impl Line {
         Self { state: State::Plain(stream), read: Vec::new(), is_library_sending: false }
     }
 
+    /// Nothing is to be sent but what is said through [`Line::poll_send`].
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.state, State::Plain(_))
+    }
+
     /// Waits for messages, and has those taken that have come, as many as a turn holds. All that is to be sent must be
     /// sent before this is called again: see [`Line::poll_send`].
     pub(super) fn poll_take<E: From<Error>>(

@@ -28,6 +28,9 @@ const QUEUE_MESSAGES_MAX: usize = 64;
 const QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// Room that is made for the first of them.
 const QUEUE_BYTES_MIN: usize = 4096;
+/// Buffers of queues that a busy thread keeps to use again, and how large each may be.
+const BUFFERS_KEPT_MAX: usize = 1024;
+const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 /// Batches that wait for one thread at most; one holds the offers of one announce.
 const MAILBOX_BATCHES_MAX: usize = 1024;
 /// A thread is busy that has passed on so many messages since it last sent some, and one for so many of its sockets.
@@ -35,6 +38,9 @@ const BUSY_MESSAGES: usize = 64;
 const BUSY_SOCKETS: usize = 16;
 /// How long what a busy thread passes on waits for more.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// A thread is flooded that has passed on so many messages for each of its sockets, and then waits for so long.
+const FLOOD_MESSAGES_EACH: usize = 2;
+const FLOOD_PAUSE: Duration = Duration::from_millis(100);
 
 /// A message on its way to another socket.
 pub(crate) struct Letter {
@@ -93,7 +99,7 @@ impl Sockets {
     pub(super) fn open(&mut self) -> (SocketId, Rc<Queue>) {
         self.opened += 1;
         let id = SocketId::new(self.worker, self.opened);
-        let queue = Rc::<Queue>::default();
+        let queue = Rc::new(Queue { buffers: Rc::clone(&self.outgoing.buffers), ..Queue::default() });
         self.open.insert(id, Rc::clone(&queue));
         self.outgoing.open.set(self.open.len());
         (id, queue)
@@ -172,6 +178,37 @@ pub(super) struct Outgoing {
     /// Sockets of the thread.
     open: Cell<usize>,
     filled: Notify,
+    buffers: Rc<Buffers>,
+}
+
+/// Buffers of queues for which nothing waits, as long as the thread is busy. To have the system's memory fetched and given
+/// back for each takes longer than to fill them.
+#[derive(Default)]
+struct Buffers {
+    kept: RefCell<Vec<Vec<u8>>>,
+    is_busy: Cell<bool>,
+}
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        self.kept.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn keep(&self, mut buffer: Vec<u8>) {
+        let kept = &mut *self.kept.borrow_mut();
+        let has_room = self.is_busy.get() && kept.len() < BUFFERS_KEPT_MAX;
+        if has_room && (1..=BUFFER_KEPT_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+
+    fn become_busy(&self, is_busy: bool) {
+        self.is_busy.set(is_busy);
+        if !is_busy {
+            self.kept.take();
+        }
+    }
 }
 
 impl Outgoing {
@@ -192,15 +229,25 @@ impl Outgoing {
     /// Has sockets sent what waits for them, for as long as the program runs: at once where little is passed on, and after
     /// a pause where that has been much.
     pub(super) async fn send_all(&self) {
-        let mut is_busy = false;
+        let mut pause = None;
         loop {
             self.filled.notified().await;
-            if is_busy {
-                sleep(BUSY_PAUSE).await;
-            } else {
-                tokio::task::yield_now().await;
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => tokio::task::yield_now().await,
             }
-            is_busy = self.send() >= BUSY_MESSAGES.max(self.open.get() / BUSY_SOCKETS);
+            pause = self.pause_after(self.send());
+            self.buffers.become_busy(pause.is_some());
+        }
+    }
+
+    /// How long to wait after so many messages.
+    fn pause_after(&self, messages: usize) -> Option<Duration> {
+        let open = self.open.get();
+        match messages {
+            _ if messages < BUSY_MESSAGES.max(open / BUSY_SOCKETS) => None,
+            _ if messages < FLOOD_MESSAGES_EACH * open => Some(BUSY_PAUSE),
+            _ => Some(FLOOD_PAUSE),
         }
     }
 
@@ -225,6 +272,8 @@ pub(super) struct Queue {
     is_due: Cell<bool>,
     /// It is among those of [`Outgoing`].
     is_outgoing: Cell<bool>,
+    /// Those of the thread.
+    buffers: Rc<Buffers>,
 }
 
 /// Messages in their frames.
@@ -236,8 +285,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn add(&mut self, frame: &[u8]) {
+    fn add(&mut self, frame: &[u8], buffers: &Buffers) {
         if self.bytes.capacity() == 0 {
+            self.bytes = buffers.take();
             // Most often there are some: to make room once is cheaper than for each.
             self.bytes.reserve(frame.len().max(QUEUE_BYTES_MIN));
         }
@@ -251,7 +301,7 @@ impl Queue {
         if waiting.messages >= QUEUE_MESSAGES_MAX || waiting.bytes.len() + frame.len() > QUEUE_BYTES_MAX {
             return false;
         }
-        waiting.add(frame);
+        waiting.add(frame, &self.buffers);
         waiting.messages += 1;
         if let Some((key, from)) = offer {
             self.offers.borrow_mut().remember(key, from, now);
@@ -272,11 +322,18 @@ impl Queue {
         }
     }
 
-    /// Adds what the socket itself has to say, and has to send before it hears more. Answers how many bytes wait.
+    /// Adds what the socket itself has to say, and has to send before it hears more: all that waits is due. Answers how
+    /// many bytes that is.
     pub(super) fn say(&self, frame: &[u8]) -> usize {
+        self.is_due.set(true);
         let waiting = &mut *self.waiting.borrow_mut();
-        waiting.add(frame);
+        waiting.add(frame, &self.buffers);
         waiting.bytes.len()
+    }
+
+    /// Whether it is time to send what waits.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due.get()
     }
 
     /// Ready when it is time to send what waits.
@@ -305,7 +362,7 @@ impl Queue {
                 len => waiting.sent += len,
             }
         }
-        *waiting = Waiting::default();
+        self.buffers.keep(std::mem::take(waiting).bytes);
         self.is_due.set(false);
         Poll::Ready(Ok(()))
     }
@@ -400,6 +457,54 @@ mod tests {
         assert_eq!(sent(&second_queue), 2);
         assert!(second_queue.poll_due(cx).is_pending());
         assert_eq!(sockets.outgoing.send(), 0);
+    }
+
+    #[test]
+    fn what_a_socket_says_itself_is_due_with_all_that_waits() {
+        let mut sockets = Sockets::new(0);
+        let (id, queue) = sockets.open();
+        sockets.deliver(vec![letter(id, 3)], NOW);
+        assert!(!queue.is_due());
+        assert_eq!(queue.say(b"ab"), 5);
+        assert!(queue.is_due());
+        assert_eq!(sent(&queue), 5);
+        assert!(!queue.is_due());
+    }
+
+    #[test]
+    fn the_more_is_passed_on_the_longer_it_waits() {
+        for (messages, open, pause) in [
+            (0, 0, None),
+            (BUSY_MESSAGES - 1, 1, None),
+            (BUSY_MESSAGES, 1, Some(FLOOD_PAUSE)),
+            (BUSY_MESSAGES, 100, Some(BUSY_PAUSE)),
+            (100, 10_000, None),
+            (10_000, 10_000, Some(BUSY_PAUSE)),
+            (20_000, 10_000, Some(FLOOD_PAUSE)),
+        ] {
+            let outgoing = Outgoing::default();
+            outgoing.open.set(open);
+            assert_eq!(outgoing.pause_after(messages), pause, "{messages} {open}");
+        }
+    }
+
+    #[test]
+    fn buffers_are_used_again_as_long_as_the_thread_is_busy_and_they_are_small_and_few() {
+        let buffers = Buffers::default();
+        buffers.keep(vec![1; 10]);
+        assert_eq!(buffers.take().capacity(), 0);
+        buffers.become_busy(true);
+        buffers.keep(Vec::new());
+        buffers.keep(vec![0; BUFFER_KEPT_BYTES + 1]);
+        assert_eq!(buffers.take().capacity(), 0);
+        for _ in 0..=BUFFERS_KEPT_MAX {
+            buffers.keep(vec![1; 10]);
+        }
+        assert_eq!(buffers.kept.borrow().len(), BUFFERS_KEPT_MAX);
+        let buffer = buffers.take();
+        assert!(buffer.is_empty() && buffer.capacity() >= 10);
+        buffers.become_busy(false);
+        assert_eq!(buffers.take().capacity(), 0);
     }
 
     #[test]
