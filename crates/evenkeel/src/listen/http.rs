@@ -104,6 +104,11 @@ impl Shared {
         self.limits.load().connections_per_address_max
     }
 
+    /// Whether the program stops. Cheaper than to wait for that, which is said once only.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.has_changed().unwrap_or(true)
+    }
+
     /// Counts of all torrents, if so many may be listed.
     pub(super) fn scrape_all(&self) -> Option<Vec<(InfoHash, Stats)>> {
         match self.limits.load().full_scrape_torrents_max {

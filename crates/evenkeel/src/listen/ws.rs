@@ -23,6 +23,7 @@ use evenkeel_core::{Handout, PeerKey, Reason, Scope, SocketId, WebKey};
 use evenkeel_wire::ws::{self, Answer, Message as Request, Offers, Refused, Subject, frame};
 use evenkeel_wire::{Announce, Endpoint, Event, Failure, InfoHash, Key, PeerId, Scrape};
 use sha1::{Digest, Sha1};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Error, Message};
 
@@ -238,6 +239,7 @@ impl Socket<'_> {
         let mut stopping = pin!(stopped(&mut stopping));
         let mut look = pin!(sleep_until(Deadline::now() + self.close_after() / 2));
         let mut was_pinged = false;
+        let mut are_set = false;
         loop {
             let wake = poll_fn(|cx| {
                 // What is to be sent goes first: nothing is heard while something waits.
@@ -248,10 +250,17 @@ impl Socket<'_> {
                 if let Poll::Ready(took) = line.poll_take(cx, &mut |heard| self.take(heard)) {
                     return Poll::Ready(Wake::Took(took));
                 }
+                // Both know the task since they were first asked: most often they have nothing to say to it.
+                if are_set && !look.is_elapsed() && !self.shared.is_stopping() {
+                    return Poll::Pending;
+                }
                 if look.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Wake::Look);
                 }
-                stopping.as_mut().poll(cx).map(|()| Wake::Stopping)
+                let stopped = stopping.as_mut().poll(cx);
+                // With its turn used up a task is asked again, and nobody has looked.
+                are_set = has_budget_remaining();
+                stopped.map(|()| Wake::Stopping)
             });
             match wake.await {
                 Wake::Due => {}
@@ -283,6 +292,7 @@ impl Socket<'_> {
                     self.pings_left = PINGS_MAX;
                     let after = if was_pinged { close_after } else { close_after / 2 };
                     look.as_mut().reset((self.heard + after).into());
+                    are_set = false;
                 }
                 Wake::Stopping => return End::Close(CloseCode::GOING_AWAY, "the tracker stops"),
             }

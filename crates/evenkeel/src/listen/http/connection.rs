@@ -17,6 +17,7 @@ use evenkeel_core::Reason;
 use evenkeel_wire::http::{self, Framing, HeadError, Request, decode_head};
 use evenkeel_wire::secret;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant as Deadline, Sleep, sleep_until, timeout, timeout_at};
 
 use super::answer::{self, Later};
@@ -63,6 +64,7 @@ pub(super) async fn serve(
     let mut stopping = shared.stopping.clone();
     let mut stopped = pin!(stopped(&mut stopping));
     let mut timer = pin!(sleep_until(connection.deadline()));
+    let mut are_set = false;
     let mut turn = Turn::Read;
     loop {
         turn = match turn {
@@ -72,10 +74,18 @@ pub(super) async fn serve(
                     if let Poll::Ready(turn) = connection.poll_turn(&mut stream, cx) {
                         return Poll::Ready(turn);
                     }
+                    // Both know the task since they were first asked: most often they have nothing to say to it.
+                    let is_late = timer.is_elapsed() || timer.deadline() > deadline;
+                    if are_set && !is_late && !shared.is_stopping() {
+                        return Poll::Pending;
+                    }
                     if poll_timer(timer.as_mut(), deadline, cx).is_ready() {
                         return Poll::Ready(Ok(connection.give_up()));
                     }
-                    stopped.as_mut().poll(cx).map(|()| Ok(Turn::Close))
+                    let stopped = stopped.as_mut().poll(cx);
+                    // With its turn used up a task is asked again, and nobody has looked.
+                    are_set = has_budget_remaining();
+                    stopped.map(|()| Ok(Turn::Close))
                 });
                 turn.await?
             }
@@ -228,7 +238,7 @@ impl Connection<'_> {
             return self.upgrade(local, &request, key);
         }
         let is_last = !request.keep_alive;
-        let stays_open = self.requests_left > 0 && !*self.shared.stopping.borrow();
+        let stays_open = self.requests_left > 0 && !self.shared.is_stopping();
         let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
         if let Some(later) = answer::answer(self.shared, local, self.source, &request) {
             return Turn::Wait(later);
