@@ -77,12 +77,18 @@ pub(crate) struct Announcing<'a> {
 /// Text of an announce with the offers of `maker` from the `first` on.
 pub(crate) fn announce(said: &Announcing<'_>, first: OfferNumber, offers: u32) -> String {
     let mut out = String::with_capacity(400 + offers as usize * (SDP_TAIL.len() + 160));
+    write_announce(&mut out, said, first, offers);
+    out
+}
+
+/// Appends it.
+pub(crate) fn write_announce(out: &mut String, said: &Announcing<'_>, first: OfferNumber, offers: u32) {
     out.push_str(r#"{"action":"announce","info_hash":""#);
-    latin1(&mut out, &said.info_hash.0);
+    latin1(out, &said.info_hash.0);
     out.push_str(r#"","peer_id":""#);
-    latin1(&mut out, &said.peer_id.0);
-    number(&mut out, r#"","uploaded":0,"downloaded":0,"left":"#, said.left);
-    number(&mut out, r#","numwant":"#, offers.into());
+    latin1(out, &said.peer_id.0);
+    number(out, r#"","uploaded":0,"downloaded":0,"left":"#, said.left);
+    number(out, r#","numwant":"#, offers.into());
     if !said.event.is_empty() {
         out.extend([r#","event":""#, said.event, "\""]);
     }
@@ -90,30 +96,34 @@ pub(crate) fn announce(said: &Announcing<'_>, first: OfferNumber, offers: u32) -
     for at in 0..offers {
         let offer = OfferNumber { count: first.count.wrapping_add(at), ..first };
         out.push_str(if at == 0 { r#"{"offer":"# } else { r#",{"offer":"# });
-        description(&mut out, "offer", offer);
+        description(out, "offer", offer);
         out.push_str(r#","offer_id":""#);
-        latin1(&mut out, &offer.id());
+        latin1(out, &offer.id());
         out.push_str("\"}");
     }
     out.push_str("]}");
-    out
 }
 
 /// Text of the answer of `peer_id` to an offer.
-pub(crate) fn answer(offer: &Relay<'_>, peer_id: &PeerId, is_number: OfferNumber) -> String {
+pub(crate) fn answer(offer: &Relay<'_>, peer_id: &PeerId, number: OfferNumber) -> String {
     let mut out = String::with_capacity(500 + SDP_TAIL.len());
-    out.push_str(r#"{"action":"announce","info_hash":""#);
-    latin1(&mut out, &offer.info_hash.0);
-    out.push_str(r#"","peer_id":""#);
-    latin1(&mut out, &peer_id.0);
-    out.push_str(r#"","to_peer_id":""#);
-    latin1(&mut out, &offer.peer_id.0);
-    out.push_str(r#"","answer":"#);
-    description(&mut out, "answer", is_number);
-    out.push_str(r#","offer_id":""#);
-    latin1(&mut out, &offer.offer_id);
-    out.push_str("\"}");
+    write_answer(&mut out, offer, peer_id, number);
     out
+}
+
+/// Appends it.
+pub(crate) fn write_answer(out: &mut String, offer: &Relay<'_>, peer_id: &PeerId, number: OfferNumber) {
+    out.push_str(r#"{"action":"announce","info_hash":""#);
+    latin1(out, &offer.info_hash.0);
+    out.push_str(r#"","peer_id":""#);
+    latin1(out, &peer_id.0);
+    out.push_str(r#"","to_peer_id":""#);
+    latin1(out, &offer.peer_id.0);
+    out.push_str(r#"","answer":"#);
+    description(out, "answer", number);
+    out.push_str(r#","offer_id":""#);
+    latin1(out, &offer.offer_id);
+    out.push_str("\"}");
 }
 
 /// Text of a scrape.
@@ -140,18 +150,27 @@ fn number(out: &mut String, before: &str, number: u64) {
 }
 
 fn latin1(out: &mut String, bytes: &[u8; 20]) {
-    for byte in bytes {
+    // Six bytes are the longest that one becomes.
+    let mut text = [0; 20 * 6];
+    let mut len = 0;
+    let mut add = |written: &[u8]| {
+        text[len..len + written.len()].copy_from_slice(written);
+        len += written.len();
+    };
+    for byte in *bytes {
         match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
+            b'"' | b'\\' => add(&[b'\\', byte]),
             0..0x20 => {
-                let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-                out.push_str("\\u00");
-                out.extend([digit(byte >> 4), digit(byte & 15)]);
+                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+                add(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
             }
-            _ => out.push(char::from(*byte)),
+            0x20..0x80 => add(&[byte]),
+            0x80.. => add(&[0xC0 | byte >> 6, 0x80 | byte & 0x3F]),
         }
     }
+    let text = std::str::from_utf8(&text[..len]);
+    debug_assert!(text.is_ok(), "each byte became a character");
+    out.push_str(text.unwrap_or_default());
 }
 
 /// What a tracker says.

@@ -52,6 +52,8 @@ struct Load {
     sockets: Vec<Socket>,
     idle: VecDeque<usize>,
     room: Room,
+    /// What is said next.
+    text: String,
 }
 
 /// Runs the load.
@@ -66,6 +68,7 @@ pub(crate) fn run(run: &mut Run<'_>, from: Sources) -> anyhow::Result<()> {
         poller: Poller::new()?,
         idle: (0..sockets.len()).collect(),
         room: Room::default(),
+        text: String::new(),
         sockets,
     };
     if !options.fill {
@@ -142,11 +145,11 @@ impl run::Load for Load {
 
     /// Reads what came to one socket, and writes what that brings, and what had no room.
     fn hear(&mut self, run: &mut Run<'_>, token: usize, now: Nanos) -> anyhow::Result<()> {
-        let Self { sockets, idle, room, .. } = self;
+        let Self { sockets, idle, room, text: to_say, .. } = self;
         let socket = &mut sockets[token];
         let Some(mut frames) = socket.frames.take() else { return Ok(()) };
         let heard = frames.hear(room, |frames, text| {
-            if socket.take(run, frames, text, now) {
+            if socket.take(run, (&mut *frames, &mut *to_say), text, now) {
                 idle.push_back(token);
             }
         });
@@ -202,8 +205,9 @@ impl Load {
         let socket = &mut self.sockets[token];
         let said = run.said(socket.source, socket.peers[turn]);
         let is_scrape = run.draws_scrape();
-        let text = if is_scrape {
-            webtorrent::scrape(&[said.info_hash])
+        self.text.clear();
+        if is_scrape {
+            self.text.push_str(&webtorrent::scrape(&[said.info_hash]));
         } else {
             let offers = u32::from(run.options.offers);
             let first = OfferNumber { maker: u32::try_from(token)?, count: socket.offers_made };
@@ -211,16 +215,13 @@ impl Load {
             run.tally.relay(now, |relayed| relayed.offers_sent += u64::from(offers));
             let event = if said.is_start { "started" } else { "" };
             let (info_hash, left) = (&said.info_hash, said.left());
-            webtorrent::announce(
-                &Announcing { info_hash, peer_id: &socket.peer_id, left, event },
-                first,
-                offers,
-            )
-        };
+            let said = Announcing { info_hash, peer_id: &socket.peer_id, left, event };
+            webtorrent::write_announce(&mut self.text, &said, first, offers);
+        }
         let kind = if is_scrape { Kind::Scrape } else { Kind::Announce };
         socket.asked = Some((said.info_hash, Asked { kind, peer: turn, due, sent: now }));
         let sent = socket.frames.as_mut().map_or(Ok(()), |frames| {
-            frames.say(&text, &mut run.rng);
+            frames.say(&self.text, &mut run.rng);
             frames.send()
         });
         if let Err(error) = sent {
@@ -244,13 +245,13 @@ impl Load {
 
 impl Socket {
     /// Takes one message, and answers some; says whether it was the reply that the socket waited for.
-    fn take(&mut self, run: &mut Run<'_>, frames: &mut Frames, text: &str, now: Nanos) -> bool {
+    fn take(&mut self, run: &mut Run<'_>, to: (&mut Frames, &mut String), text: &str, now: Nanos) -> bool {
         let (kind, hash) = match webtorrent::read(text) {
             Ok(Heard::Counts { info_hash, .. }) => (Kind::Announce, Some(info_hash)),
             Ok(Heard::Scraped(files)) => (Kind::Scrape, files.first().map(|(info_hash, _)| *info_hash)),
             Ok(Heard::Offer(offer)) => {
                 run.tally.relay(now, |relayed| relayed.offers_received += 1);
-                self.answer(run, frames, &offer, now);
+                self.answer(run, to, &offer, now);
                 return false;
             }
             Ok(Heard::Answer(_)) => {
@@ -277,13 +278,21 @@ impl Socket {
         true
     }
 
-    fn answer(&self, run: &mut Run<'_>, frames: &mut Frames, offer: &Relay<'_>, now: Nanos) {
+    fn answer(
+        &self,
+        run: &mut Run<'_>,
+        (frames, text): (&mut Frames, &mut String),
+        offer: &Relay<'_>,
+        now: Nanos,
+    ) {
         if run.rng.f64() >= run.options.answers {
             return;
         }
         let number = OfferNumber::of(&offer.offer_id).unwrap_or(OfferNumber { maker: 0, count: 0 });
         run.tally.relay(now, |relayed| relayed.answers_sent += 1);
-        frames.say(&webtorrent::answer(offer, &self.peer_id, number), &mut run.rng);
+        text.clear();
+        webtorrent::write_answer(text, offer, &self.peer_id, number);
+        frames.say(text, &mut run.rng);
     }
 }
 
