@@ -23,6 +23,7 @@ mod snatches;
 mod spread;
 mod swarms;
 mod view;
+mod word;
 
 pub(crate) use observation::Before;
 pub use observation::Observation;
@@ -234,7 +235,7 @@ impl Analyst {
                 let before = own.tier_shown();
                 own.fade(*now, rules);
                 let marks = yardstick.marks(own, *now, rules);
-                own.watch_excess(rules);
+                own.weigh_word(yardstick.usual, *now, rules);
                 yardstick.judge(own, marks.score, rules);
                 if own.pin.is_none() && own.seen.age(*now) <= rules.active_secs {
                     yardstick.note(own, &marks);

@@ -41,6 +41,10 @@ const HONEST_FIFTH_LEAST: f64 = 0.70;
 const CHEATER_TIER_MOST: u8 = 1;
 /// Honest members of a hundred that may ever be taken for one who exaggerates.
 const FRAMED_MOST: f64 = 0.005;
+/// Share of the time of honest members that seed for which their word alone may keep them out of tiers 2 and 3.
+const DOUBTED_MOST: f64 = 0.04;
+/// Hours within which half of those who seed for a day are of tier 2.
+const RISEN_WITHIN_HOURS: f64 = 24.0;
 const RESTORED_WITHIN_SECS: f64 = 20.0;
 
 /// Simulates, prints, and fails if something does not hold.
@@ -77,7 +81,10 @@ struct Verdict {
     honest_fifth: f64,
     pretenders: u8,
     inflators: u8,
-    inflators_late: u8,
+    /// Share of the time of those who seed in which their word alone kept them out of tiers 2 and 3.
+    doubted: f64,
+    /// Hours after which half of the good ones were of tier 2.
+    risen: f64,
     /// Share of the honest members that were in swarms with inflators.
     framed: f64,
 }
@@ -90,7 +97,10 @@ impl Verdict {
         let cheaters = || fates.iter().filter(|fate| fate.kind.is_judged());
         let beside = || fates.iter().filter(|fate| fate.kind.is_honest() && fate.met_inflators);
         let framed = beside().filter(|fate| fate.was_exaggerating).count();
-        let late = fates.iter().filter(|fate| fate.kind == Kind::Inflator).map(|fate| fate.highest_late);
+        let earning = || fates.iter().filter(|fate| fate.kind.earns());
+        let good = fates.iter().filter(|fate| fate.kind == Kind::Good);
+        let mut rose: Vec<f64> = good.map(|fate| fate.rose.unwrap_or(f64::INFINITY)).collect();
+        rose.sort_by(f64::total_cmp);
         let highest = |is_it: &dyn Fn(Kind) -> bool| {
             fates.iter().filter(|fate| is_it(fate.kind)).map(|fate| fate.highest).max().unwrap_or_default()
         };
@@ -102,7 +112,8 @@ impl Verdict {
             honest_fifth: shares.get(shares.len() / 20).copied().unwrap_or_default(),
             pretenders: highest(&|kind| kind.is_judged() && kind != Kind::Inflator),
             inflators: highest(&|kind| kind == Kind::Inflator),
-            inflators_late: late.max().unwrap_or_default(),
+            doubted: earning().map(|fate| fate.doubted).sum::<f64>() / earning().count().max(1) as f64,
+            risen: rose.get(rose.len() / 2).copied().unwrap_or_default(),
             framed: framed as f64 / beside().count().max(1) as f64,
         }
     }
@@ -111,7 +122,7 @@ impl Verdict {
         self.rows().iter().all(|(.., holds)| *holds)
     }
 
-    fn rows(&self) -> [(&'static str, String, String, bool); 7] {
+    fn rows(&self) -> [(&'static str, String, String, bool); 8] {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         [
             ("fake bytes that were credited", percent(self.fake), percent(FAKE_MOST), self.fake <= FAKE_MOST),
@@ -134,22 +145,28 @@ impl Verdict {
                 self.pretenders <= CHEATER_TIER_MOST,
             ),
             (
-                "highest tier of those who say four times as much as they sent",
+                "highest tier of those who say four times as much as they sent, after their first day",
                 self.inflators.to_string(),
                 CHEATER_TIER_MOST.to_string(),
                 self.inflators <= CHEATER_TIER_MOST,
             ),
             (
-                "the same, after two weeks",
-                self.inflators_late.to_string(),
-                CHEATER_TIER_MOST.to_string(),
-                self.inflators_late <= CHEATER_TIER_MOST,
-            ),
-            (
-                "honest members in swarms with these that were ever kept out of tiers 2 and 3 for saying too much",
+                "honest members in swarms with these that were ever taken for certain to say too much",
                 percent(self.framed),
                 percent(FRAMED_MOST),
                 self.framed <= FRAMED_MOST,
+            ),
+            (
+                "time after the third day in which doubt alone kept honest members that seed out of tiers 2 and 3",
+                percent(self.doubted),
+                percent(DOUBTED_MOST),
+                self.doubted <= DOUBTED_MOST,
+            ),
+            (
+                "hours until half of those that seed for a day were of tier 2",
+                format!("{:.1}", self.risen),
+                format!("{RISEN_WITHIN_HOURS:.0}"),
+                self.risen <= RISEN_WITHIN_HOURS,
             ),
         ]
     }

@@ -31,7 +31,7 @@ const UNKNOWN: Excess = Excess { part: 0.0, variance: 0.25, known: 4.0 };
 /// It is never known better than this: people change.
 const VARIANCE_LEAST: f32 = 0.000_4;
 /// Standard deviations between what is believed and what is certain.
-const CERTAIN: f32 = 2.0;
+const CERTAIN: f32 = 2.5;
 /// What one swarm tells of an identity at most: as much as was thought of it before.
 const KNOWN_MOST: f32 = 4.0;
 /// Part of what a swarm moves that may be missing in it for good, without anybody's lie.
@@ -58,6 +58,11 @@ impl Excess {
     /// The part that is certain.
     pub(super) fn surely(&self) -> f32 {
         (self.part - CERTAIN / self.known.sqrt()).max(0.0)
+    }
+
+    /// What was learned, beside what was thought before: 1 is as much.
+    pub(super) fn learned(&self) -> f32 {
+        self.known / UNKNOWN.known - 1.0
     }
 
     /// What is known fades; what is believed does not.

@@ -2,6 +2,7 @@
 
 use super::excess::Excess;
 use super::record::Record;
+use super::word::{Evidence, Word, low};
 use crate::identity::Tier;
 use crate::rules::standing::StandingRules;
 use crate::time::Time;
@@ -13,6 +14,9 @@ const RATIO_FLOOR_MIB: f32 = 1024.0;
 /// MiB that are taken to have been claimed and credited before the first: nobody is doubted for a little.
 const TRUST_FLOOR_MIB: f32 = 1024.0;
 
+/// The highest tier of whose word is not good.
+pub(super) const WORD_TIER_MAX: u8 = 1;
+
 /// One of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Identity {
@@ -21,8 +25,6 @@ pub(super) struct Identity {
     pub(super) is_proven: bool,
     /// A lower tier was due at the last evaluation, too.
     pub(super) is_falling: bool,
-    /// It is known to say that it sent what nobody received.
-    pub(super) is_exaggerating: bool,
     pub(super) tier: Tier,
     pub(super) pin: Option<Tier>,
     /// Tells it from those that had its slot before.
@@ -50,16 +52,19 @@ pub(super) struct Identity {
     pub(super) kept: f32,
     /// Of the snatches that count as kept, what is still to be seeded of them.
     pub(super) advanced: f32,
-    /// What of its claims is made up.
+    /// What of its claims is made up, and whether that is little enough.
     pub(super) excess: Excess,
+    pub(super) word: Word,
     /// MiB since the last proof: an equal share of what its swarms took, and what it was credited.
     owed: f32,
     given: f32,
     /// Seconds of seeding since the last proof where others were served.
     barren_secs: u32,
-    /// The bin that was counted last of these.
-    barren_bin: u32,
+    /// The bin that was counted last of these, the lower bits of its number.
+    barren_bin: u16,
 }
+
+const _: () = assert!(size_of::<Identity>() <= 96);
 
 /// A stretch of seeding.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +84,7 @@ impl Identity {
             seen: now,
             covered: now,
             proven: now,
-            barren_bin: u32::MAX,
+            barren_bin: u16::MAX,
             ..Self::default()
         }
     }
@@ -145,6 +150,7 @@ impl Identity {
 
     /// Others were served where it seeds. A bin counts once, in however many swarms.
     pub(super) fn note_barren(&mut self, bin: u32, rules: &StandingRules) {
+        let bin = low(bin);
         if self.barren_bin != bin {
             self.barren_bin = bin;
             self.barren_secs = self.barren_secs.saturating_add(rules.bin_secs);
@@ -165,10 +171,10 @@ impl Identity {
         ((self.credited + TRUST_FLOOR_MIB) / (self.claimed + TRUST_FLOOR_MIB)).min(1.0)
     }
 
-    /// Looks whether too much of its claims is certainly made up. Half of too much is enough to stay known for it.
-    pub(super) fn watch_excess(&mut self, rules: &StandingRules) {
-        let most = percent(rules.exaggerated_most) / if self.is_exaggerating { 2.0 } else { 1.0 };
-        self.is_exaggerating = self.excess.surely() > most;
+    /// Looks whether its word is good, where so much of a claim is credited as a rule.
+    pub(super) fn weigh_word(&mut self, usual: f32, now: Time, rules: &StandingRules) {
+        let (excess, reliability, bin) = (&self.excess, self.reliability(), now.0 / rules.bin_secs);
+        self.word.weigh(&Evidence { excess, reliability, usual, bin }, rules);
     }
 
     /// How far its claims can be true, from 0 to 1, where so much of a claim is credited as a rule.
@@ -242,6 +248,8 @@ impl Identity {
             owed: sane(record.owed_mib),
             given: sane(record.given_mib),
             barren_secs: record.barren_secs,
+            // Whoever was of a high tier had been found good; of others it is found out anew.
+            word: if record.tier.number() > WORD_TIER_MAX { Word::GOOD } else { Word::default() },
             ..Self::new(now, generation)
         }
     }

@@ -1,6 +1,6 @@
 //! From what an identity has done to a score from 0 to 1, and from the score to a tier.
 
-use super::identity::{Identity, count, percent};
+use super::identity::{Identity, WORD_TIER_MAX, count, percent};
 use super::spread::{Scale, Spread};
 use crate::identity::Tier;
 use crate::rules::standing::StandingRules;
@@ -32,9 +32,6 @@ const CLAIMS_MANY_MIB: f32 = 1024.0;
 const USUAL_LEAST: f32 = 0.5;
 /// Steps up to the highest tier.
 pub(super) const STEPS: usize = Tier::COUNT - 1;
-
-/// The highest tier of who is known to exaggerate.
-const EXAGGERATING_TIER_MAX: usize = 1;
 
 /// What a community is measured by: renewed whenever all have been evaluated.
 pub(super) struct Yardstick {
@@ -129,7 +126,7 @@ impl Yardstick {
         self.reliabilities = Spread::new(Scale::Score);
     }
 
-    /// The tier of a score, not a high one of who is known to exaggerate: up at once, down when two evaluations in a row say so.
+    /// The tier of a score, not a high one of whose word is not good: up at once, down when two evaluations in a row say so.
     pub(super) fn judge(&self, own: &mut Identity, score: f32, rules: &StandingRules) {
         let hysteresis = percent(rules.hysteresis);
         let reached = |slack: &dyn Fn(f32) -> f32| {
@@ -141,7 +138,7 @@ impl Yardstick {
         let up = reached(&|_| hysteresis);
         // Half of a threshold is enough to fall from: else nobody could fall from the lowest.
         let down = reached(&|least| -hysteresis.min(least / 2.0));
-        let most = if own.is_exaggerating { EXAGGERATING_TIER_MAX } else { STEPS };
+        let most = if own.word.is_good() { STEPS } else { usize::from(WORD_TIER_MAX) };
         let (up, tier) = (up.min(most), usize::from(own.tier.number()).min(most));
         let is_falling = down < tier;
         let next = match (up > tier, is_falling && own.is_falling) {

@@ -141,7 +141,10 @@ impl Settlement {
             let own = identities.get_mut(watch.slot).filter(|own| own.generation == watch.generation);
             let Some(own) = own else { continue };
             own.fade(now, rules);
-            own.claimed += watch.traffic.claims[0];
+            if watch.traffic.claims[0] > 0.0 {
+                own.claimed += watch.traffic.claims[0];
+                own.word.note_claim(now.0 / rules.bin_secs);
+            }
             if claim.credit > 0.0 {
                 own.credit(claim.credit, now, rules);
             }

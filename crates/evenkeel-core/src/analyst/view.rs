@@ -25,6 +25,8 @@ pub struct View {
     pub exaggerated: f32,
     /// Whether that is so much that it is kept out of tiers 2 and 3.
     pub is_exaggerating: bool,
+    /// Whether it is kept out of them because too much of it is likely made up, as far as is known.
+    pub is_doubted: bool,
     /// Scores that tiers 1, 2 and 3 take, at this moment.
     pub thresholds: [f32; STEPS],
     /// What it has done.
@@ -98,7 +100,8 @@ impl View {
             proof: marks.proof,
             trust: marks.trust,
             exaggerated: own.excess.surely(),
-            is_exaggerating: own.is_exaggerating,
+            is_exaggerating: own.word.is_bad(),
+            is_doubted: !own.word.is_good() && !own.word.is_bad(),
             thresholds: yardstick.thresholds,
             raw: Raw {
                 seeded_gib_hours: own.seeded,
@@ -111,9 +114,8 @@ impl View {
                 kept: own.kept,
             },
             next: next.map(|tier| (tier, threshold(tier) + percent(rules.hysteresis))),
-            advice: next.and_then(|_| {
-                advice(&shown, marks.proof, if own.is_exaggerating { 0.0 } else { marks.trust })
-            }),
+            advice: next
+                .and_then(|_| advice(&shown, marks.proof, if own.word.is_bad() { 0.0 } else { marks.trust })),
         }
     }
 }

@@ -78,8 +78,9 @@ pub const TRUST_FROM: Bounds = Bounds::new(75, 0, 100);
 /// Percent from which all of it counts.
 pub const TRUST_FULL: Bounds = Bounds::new(88, 0, 100);
 
-/// Percent of what an identity says to have sent that nobody received, for certain, from which on it is kept out of tiers 2
-/// and 3, until it is less than half of that; 100 for never.
+/// Percent of what an identity says to have sent that nobody received, for certain, from which on it is known to exaggerate.
+/// Whoever is new is kept out of tiers 2 and 3 when it likely makes up more than a third of that, others when it is more than two
+/// thirds, and they are credited less than is usual; 100 lets everything pass.
 pub const EXAGGERATED_MOST: Bounds = Bounds::new(30, 5, 100);
 
 /// Identities that must name one size of a torrent before it is believed.

@@ -46,8 +46,11 @@ struct Member {
     sent: f64,
     tier: Tier,
     highest: u8,
-    /// The same of its third week and after.
-    highest_late: u8,
+    /// Seconds after which it was of tier 2 first.
+    rose: Option<u32>,
+    /// Hours after its third day, and those of them in which its word alone kept it out of tiers 2 and 3.
+    hours: u32,
+    hours_doubted: u32,
     /// It was in a swarm with an inflator that claimed something.
     met_inflators: bool,
     was_exaggerating: bool,
@@ -81,8 +84,10 @@ pub(super) struct Fate {
     pub tier: u8,
     /// The highest tier that it ever had, its first day aside.
     pub highest: u8,
-    /// The highest tier that it had after two weeks.
-    pub highest_late: u8,
+    /// Hours after which it was of tier 2 first.
+    pub rose: Option<f64>,
+    /// Share of its time, the first three days aside, in which its word alone kept it out of tiers 2 and 3.
+    pub doubted: f64,
     /// It was in a swarm together with an inflator.
     pub met_inflators: bool,
     /// It was ever kept out of the higher tiers, as one who exaggerates.
@@ -169,13 +174,13 @@ impl Community {
         for change in self.analyst.tick(Time(self.now)) {
             self.members[change.slot as usize].tier = change.tier;
         }
-        if self.now > DAY_SECS {
-            self.members.iter_mut().for_each(|own| own.highest = own.highest.max(own.tier.number()));
-        }
-        if self.now > 14 * DAY_SECS {
-            self.members
-                .iter_mut()
-                .for_each(|own| own.highest_late = own.highest_late.max(own.tier.number()));
+        for own in &mut self.members {
+            if self.now > DAY_SECS {
+                own.highest = own.highest.max(own.tier.number());
+            }
+            if own.tier.number() >= 2 {
+                own.rose.get_or_insert(self.now);
+            }
         }
         if self.now.is_multiple_of(3600) {
             self.look();
@@ -198,7 +203,14 @@ impl Community {
             self.members[session.member].met_inflators = true;
         }
         for (slot, own) in (0..).zip(&mut self.members) {
-            own.was_exaggerating |= self.analyst.view(slot).is_some_and(|view| view.is_exaggerating);
+            let Some(view) = self.analyst.view(slot) else { continue };
+            own.was_exaggerating |= view.is_exaggerating;
+            if self.now > 3 * DAY_SECS {
+                own.hours += 1;
+                let is_kept_out =
+                    (view.is_doubted || view.is_exaggerating) && view.score >= view.thresholds[1];
+                own.hours_doubted += u32::from(is_kept_out);
+            }
         }
     }
 
@@ -408,7 +420,9 @@ impl Member {
             sent: 0.0,
             tier: Tier::NEWEST,
             highest: 0,
-            highest_late: 0,
+            rose: None,
+            hours: 0,
+            hours_doubted: 0,
             met_inflators: false,
             was_exaggerating: false,
         }
@@ -435,7 +449,8 @@ impl Fate {
             score: f64::from(view.score),
             tier: member.tier.number(),
             highest: member.highest,
-            highest_late: member.highest_late,
+            rose: member.rose.map(|secs| f64::from(secs) / 3600.0),
+            doubted: f64::from(member.hours_doubted) / f64::from(member.hours.max(1)),
             met_inflators: member.met_inflators,
             was_exaggerating: member.was_exaggerating,
         }

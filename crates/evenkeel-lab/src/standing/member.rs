@@ -75,6 +75,11 @@ impl Kind {
         matches!(self, Good | Average | Selfish | Publisher | Unlucky)
     }
 
+    /// Whether it is honest and seeds for hours, so that it earns tiers 2 and 3.
+    pub(super) fn earns(self) -> bool {
+        self.is_honest() && self != Self::Selfish
+    }
+
     /// Whether it cheats for standing in a way that must not pay.
     pub(super) fn is_judged(self) -> bool {
         use Kind::{Claimant, Ghost, Inflator, Jumper, Poisoner, Replayer};

@@ -369,8 +369,9 @@ settings! {
         trust_from: u32 = bounded(rank::TRUST_FROM), at Reload;
         /// Percent from which all of it counts.
         trust_full: u32 = bounded(rank::TRUST_FULL), at Reload;
-        /// Percent of what an identity says to have sent that nobody received, for certain, from which on it is kept out of
-        /// tiers 2 and 3, until it is less than half of that; 100 for never.
+        /// Percent of what an identity says to have sent that nobody received, for certain, from which on it is known to
+        /// exaggerate. Whoever is new is kept out of tiers 2 and 3 when it likely makes up more than a third of that, others when
+        /// it is more than two thirds, and they are credited less than is usual; 100 lets everything pass.
         exaggerated_most: u32 = bounded(rank::EXAGGERATED_MOST), at Reload;
         /// Identities that must name one size of a torrent before it is believed.
         size_quorum: u32 = bounded(rank::SIZE_QUORUM), at Reload;

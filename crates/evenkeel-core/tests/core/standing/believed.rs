@@ -223,8 +223,33 @@ fn one_swarm_tells_of_nobody_that_it_exaggerates() {
 }
 
 #[test]
+fn likely_is_enough_to_keep_somebody_new_out_of_high_tiers_and_what_was_found_good_outlives_a_restart() {
+    let mut bench = Bench::new(&StandingRules::default());
+    bench.sizes(9, 20 * GIB);
+    for _ in 0..48 {
+        // One says twice as much as it sent, in one swarm, and another one what it sent, in three.
+        bench.seed(1, 1, 200 * MIB);
+        bench.leech(501, 1, 100 * MIB, 0);
+        for torrent in 2..=4_u64 {
+            bench.seed(2, torrent, 100 * MIB);
+            bench.leech(500 + torrent as u32, torrent, 100 * MIB, 0);
+        }
+        bench.wait(INTERVAL);
+    }
+    let [liar, honest] = [1, 2].map(|slot| bench.view(slot));
+    assert!(liar.is_doubted && !liar.is_exaggerating && bench.tier(1) <= 1, "{liar:?}");
+    assert!(!honest.is_doubted && bench.tier(2) >= 2, "{honest:?}");
+    let record = bench.analyst.record(2).unwrap();
+    let mut after = Bench::new(&StandingRules::default());
+    let change = after.analyst.restore(2, &record, 0).unwrap();
+    after.tiers[2] = change.tier;
+    after.wait(2 * HOUR);
+    assert!(after.tier(2) >= 2 && !after.view(2).is_doubted, "{:?}", after.view(2));
+}
+
+#[test]
 fn an_operator_may_let_exaggeration_pass() {
     let rules = StandingRules { exaggerated_most: 100, ..StandingRules::default() };
     let view = exaggerate(&rules, 4).view(1);
-    assert!(!view.is_exaggerating && view.exaggerated > 0.3, "{view:?}");
+    assert!(!view.is_exaggerating && !view.is_doubted && view.exaggerated > 0.3, "{view:?}");
 }

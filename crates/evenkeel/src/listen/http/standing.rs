@@ -71,6 +71,7 @@ impl Shown {
             told["trust"] = json!(view.trust);
             told["exaggerated"] = json!(view.exaggerated);
             told["is_exaggerating"] = json!(view.is_exaggerating);
+            told["is_doubted"] = json!(view.is_doubted);
             told["thresholds"] = json!(view.thresholds);
             told["next"] =
                 json!(view.next.map(|(tier, score)| json!({ "tier": tier.number(), "score": score })));
@@ -143,6 +144,11 @@ fn write_view(html: &mut String, view: &View) -> std::fmt::Result {
             percent(view.exaggerated)
         )?;
     }
+    if view.is_doubted {
+        html.push_str(
+            "<p>Some of what you say to have sent was likely received by nobody: tiers 2 and 3 wait until that is cleared up.</p>\n",
+        );
+    }
     html.push_str("<p>Amounts fade with time: what counts is what you do now.</p>\n");
     Ok(())
 }
@@ -211,6 +217,7 @@ mod tests {
             trust: 1.0,
             exaggerated: 0.0,
             is_exaggerating: false,
+            is_doubted: false,
             thresholds: [0.1, 0.3, 0.5],
             raw: Raw {
                 seeded_gib_hours: 24.0,
@@ -264,6 +271,15 @@ mod tests {
         assert!(shown.html().contains("60 % at least was received by nobody"), "{}", shown.html());
         let json: serde_json::Value = serde_json::from_str(&shown.json()).unwrap();
         assert_eq!(json["is_exaggerating"], true);
+    }
+
+    #[test]
+    fn whoever_is_doubted_is_told_so() {
+        let view = View { is_doubted: true, ..view() };
+        let shown = Shown { view: Some(view), pinned: None };
+        assert!(shown.html().contains("was likely received by nobody"));
+        let json: serde_json::Value = serde_json::from_str(&shown.json()).unwrap();
+        assert_eq!((&json["is_doubted"], &json["is_exaggerating"]), (&json!(true), &json!(false)));
     }
 
     #[test]
