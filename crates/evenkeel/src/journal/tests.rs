@@ -17,17 +17,7 @@ const NODE: NodeId = NodeId(5);
 fn booking(key: (u8, u8, u8), amount: u64) -> Booking {
     let (user, torrent) = (UserId(key.0.into()), TorrentId(key.1.into()));
     Booking {
-        add: Increment {
-            user,
-            torrent,
-            uploaded: amount,
-            downloaded: amount * 2,
-            credited: amount * 3,
-            charged: amount / 2,
-            seeded_secs: 1,
-            leeched_secs: 2,
-            snatched_at: None,
-        },
+        add: exam::increment(user, torrent, amount),
         baseline: SessionRow {
             user,
             torrent,

@@ -172,7 +172,7 @@ fn batch(sequence: u64) -> Batch {
     Batch { node: NODE, after: sequence - 1, sequence, at_secs: NOON, ..Batch::default() }
 }
 
-fn increment(user: UserId, torrent: TorrentId, amount: u64) -> Increment {
+pub(crate) fn increment(user: UserId, torrent: TorrentId, amount: u64) -> Increment {
     Increment {
         user,
         torrent,
