@@ -20,32 +20,8 @@ pub enum PeerForm {
 
 /// Reads an announce and the form that its answer shall have.
 pub fn announce(query: &[u8]) -> Result<(Announce, PeerForm), Failure> {
-    let mut fields = Fields::default();
-    for (name, value) in pairs(query) {
-        if let Some(slot) = fields.slot(name)
-            && slot.replace(value).is_some()
-        {
-            return Err(Failure::Repeated);
-        }
-    }
-    let announce = Announce {
-        info_hash: InfoHash(twenty(fields.info_hash, Failure::InfoHash)?),
-        peer_id: PeerId(twenty(fields.peer_id, Failure::PeerId)?),
-        port: port(fields.port)?,
-        uploaded: number(fields.uploaded)?.unwrap_or(0),
-        downloaded: number(fields.downloaded)?.unwrap_or(0),
-        left: number(fields.left)?,
-        event: Event::from_text(&Value::<16>::decode_lossy(fields.event.unwrap_or_default())?),
-        numwant: number(fields.numwant).ok().flatten().map(|peers| u32::try_from(peers).unwrap_or(u32::MAX)),
-        key: Key::from_text(&Value::<{ KEY_BYTES_MAX + 1 }>::decode_lossy(fields.key.unwrap_or_default())?),
-    };
-    // BEP 3 alone means dictionaries; whoever understands BEP 23 says compact=1.
-    let form = match (fields.compact, fields.no_peer_id) {
-        (Some(flag), _) if flag != b"0" && !flag.is_empty() => PeerForm::Compact,
-        (_, Some(flag)) if flag != b"0" => PeerForm::DictionaryWithoutId,
-        _ => PeerForm::Dictionary,
-    };
-    Ok((announce, form))
+    let fields = Fields::find(query)?;
+    fields.announce(fields.info_hash()?)
 }
 
 /// Reads a scrape of one or more torrents.
@@ -59,9 +35,9 @@ pub fn scrape(query: &[u8]) -> Result<Scrape, Failure> {
     if scrape.hashes().is_empty() { Err(Failure::NoHashes) } else { Ok(scrape) }
 }
 
-/// The parameters that carry a rule, still encoded.
+/// The parameters of an announce that carry a rule, still encoded.
 #[derive(Default)]
-struct Fields<'a> {
+pub struct Fields<'a> {
     info_hash: Option<&'a [u8]>,
     peer_id: Option<&'a [u8]>,
     port: Option<&'a [u8]>,
@@ -76,6 +52,47 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Finds them in a query.
+    pub fn find(query: &'a [u8]) -> Result<Self, Failure> {
+        let mut fields = Self::default();
+        for (name, value) in pairs(query) {
+            if let Some(slot) = fields.slot(name)
+                && slot.replace(value).is_some()
+            {
+                return Err(Failure::Repeated);
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Reads the torrent: whoever knows it can have its swarm fetched from memory before the rest is read.
+    pub fn info_hash(&self) -> Result<InfoHash, Failure> {
+        twenty(self.info_hash, Failure::InfoHash).map(InfoHash)
+    }
+
+    /// Reads the rest.
+    pub fn announce(&self, info_hash: InfoHash) -> Result<(Announce, PeerForm), Failure> {
+        let numwant = number(self.numwant).ok().flatten();
+        let announce = Announce {
+            info_hash,
+            peer_id: PeerId(twenty(self.peer_id, Failure::PeerId)?),
+            port: port(self.port)?,
+            uploaded: number(self.uploaded)?.unwrap_or(0),
+            downloaded: number(self.downloaded)?.unwrap_or(0),
+            left: number(self.left)?,
+            event: Event::from_text(&Value::<16>::decode_lossy(self.event.unwrap_or_default())?),
+            numwant: numwant.map(|peers| u32::try_from(peers).unwrap_or(u32::MAX)),
+            key: Key::from_text(&Value::<{ KEY_BYTES_MAX + 1 }>::decode_lossy(self.key.unwrap_or_default())?),
+        };
+        // BEP 3 alone means dictionaries; whoever understands BEP 23 says compact=1.
+        let form = match (self.compact, self.no_peer_id) {
+            (Some(flag), _) if flag != b"0" && !flag.is_empty() => PeerForm::Compact,
+            (_, Some(flag)) if flag != b"0" => PeerForm::DictionaryWithoutId,
+            _ => PeerForm::Dictionary,
+        };
+        Ok((announce, form))
+    }
+
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         Some(match name {
             b"info_hash" => &mut self.info_hash,

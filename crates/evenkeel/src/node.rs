@@ -245,6 +245,9 @@ impl Node {
             Some(found) => found,
             None => {
                 alone = access.find(secret.as_ref(), (&ask.info_hash, place), self.wall_secs());
+                if let Some(whose) = alone.whose() {
+                    access.books().ledger.prefetch_slots(whose);
+                }
                 &alone
             }
         };

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use evenkeel_core::{Handout, Reason};
 use evenkeel_wire::http::{self, Framing, Peers, Request};
-use evenkeel_wire::query::{self, PeerForm};
+use evenkeel_wire::query::{self, Fields, PeerForm};
 use evenkeel_wire::secret::{self, Question};
-use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
+use evenkeel_wire::{Endpoint, Failure, InfoHash, Stats};
 
 use super::pages::{self, Found, Page, Wanted};
 use super::{Local, Shared};
@@ -66,12 +66,12 @@ pub(super) fn answer(
     }
     let mut status = "200 OK";
     match question(shared, request) {
-        Some((Question::Announce, secret)) => match query::announce(request.query) {
-            Ok((ask, form)) => {
-                answer_announce(shared, local, Asker { source, secret: secret.map(hash) }, &ask, form);
+        Some((Question::Announce, secret)) => {
+            let asker = Asker { source, secret: secret.map(hash) };
+            if let Err(failure) = answer_announce(shared, local, asker, request.query) {
+                fail(local, failure);
             }
-            Err(failure) => fail(local, failure),
-        },
+        }
         Some((Question::Scrape, secret)) => {
             answer_scrape(shared, local, &Asker { source, secret: secret.map(hash) }, request.query);
         }
@@ -118,16 +118,26 @@ fn question<'a>(shared: &Shared, request: &Request<'a>) -> Option<(Question, Opt
     Some((asked, secret.or_else(|| secret::of_query(request.query))))
 }
 
-fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker, ask: &Announce, form: PeerForm) {
+/// Writes the answer to an announce, unless its query cannot be read.
+fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker, query: &[u8]) -> Result<(), Failure> {
+    let fields = Fields::find(query)?;
+    let info_hash = fields.info_hash()?;
+    let place = shared.node.place(&info_hash);
+    // While the rest is read, this is on its way.
+    shared.node.prefetch_slots(place, asker.secret.as_ref());
+    let (ask, form) = fields.announce(info_hash)?;
+    let at = shared.node.prefetch_rows(place, asker.secret.as_ref());
     let Local { worker, v4, v6, ids, body, .. } = local;
     let mut handout = Handout::new(v4, v6);
     if form == PeerForm::Dictionary {
         handout = handout.with_ids(ids);
     }
     let caller = Endpoint::new(asker.source, ask.port);
-    let place = shared.node.place(&ask.info_hash);
+    if let Some(at) = at {
+        shared.node.prefetch_peers(place, at, &caller);
+    }
     let announcer = Announcer { key: caller.into(), place, secret: asker.secret, found: None };
-    let answered = shared.node.announce(worker, announcer, ask, &mut handout);
+    let answered = shared.node.announce(worker, announcer, &ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
         if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
@@ -139,6 +149,7 @@ fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker, ask: &Annou
         // The node has counted it.
         Err(failure) => http::write_failure(body, failure),
     }
+    Ok(())
 }
 
 fn answer_scrape(shared: &Shared, local: &mut Local, asker: &Asker, query: &[u8]) {
