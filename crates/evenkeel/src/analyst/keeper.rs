@@ -19,6 +19,9 @@ const KEPT_SECS: i64 = 90 * 86_400;
 /// What was credited for an announce may become known so many bins later, and is written then.
 const BINS_TO_SETTLE: u32 = 3;
 
+/// Somebody who announces all the time is put among those to be written so often.
+const STRETCH_SECS: u32 = 64;
+
 /// The name of the setting that moves the threshold of busy uplinks, in percent.
 const BUSY_SHIFT: &str = "busy_shift";
 /// No further: above it hardly any uplink is busy, below it nearly all are.
@@ -32,6 +35,8 @@ pub(super) struct Keeper<'a> {
     store: Option<Box<dyn Store>>,
     /// By slot. Nobody chooses which slot is whose.
     unkept: HashMap<u32, Unkept, RandomState>,
+    /// In which stretch of time each slot was put there, since it was last written. To look here takes less than to look there.
+    stretches: Vec<u16>,
     /// The last attempt failed: it is logged once.
     is_failing: bool,
 }
@@ -46,7 +51,8 @@ struct Unkept {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(node: &'a Node, earned: &'a Earned, database: &'a Database) -> Self {
-        Self { node, earned, database, store: None, unkept: HashMap::default(), is_failing: false }
+        let (unkept, stretches) = (HashMap::default(), Vec::new());
+        Self { node, earned, database, store: None, unkept, stretches, is_failing: false }
     }
 
     /// Takes up what is kept, as soon as it is known whose it is. Answers whether it has; an error is one that will not pass.
@@ -93,9 +99,18 @@ impl<'a> Keeper<'a> {
         self.has_worked(done).map(drop)
     }
 
-    /// Somebody was seen.
+    /// Somebody was seen. That it was is written down once in a stretch of time.
     pub(super) fn note(&mut self, slot: u32, whose: Whose, (now, bin_secs): (Time, u32)) {
-        let settled_at = Time(now.0.saturating_add(bin_secs.saturating_mul(BINS_TO_SETTLE)));
+        let at = slot as usize;
+        if self.stretches.len() <= at {
+            self.stretches.resize(at + 1, 0);
+        }
+        let stretch = stretch_of(now);
+        if std::mem::replace(&mut self.stretches[at], stretch) == stretch {
+            return;
+        }
+        let settles_after = bin_secs.saturating_mul(BINS_TO_SETTLE).saturating_add(STRETCH_SECS);
+        let settled_at = Time(now.0.saturating_add(settles_after));
         self.unkept.insert(slot, Unkept { whose, is_new: true, settled_at });
     }
 
@@ -113,6 +128,10 @@ impl<'a> Keeper<'a> {
                 break;
             }
             for (slot, _) in batch {
+                // The next announce is news again.
+                if let Some(stretch) = self.stretches.get_mut(*slot as usize) {
+                    *stretch = 0;
+                }
                 if self.unkept.get(slot).is_some_and(|unkept| unkept.settled_at <= now) {
                     self.unkept.remove(slot);
                 } else if let Some(unkept) = self.unkept.get_mut(slot) {
@@ -151,6 +170,11 @@ impl<'a> Keeper<'a> {
     }
 }
 
+/// A number for a stretch of time that no other one has for weeks; never 0.
+fn stretch_of(now: Time) -> u16 {
+    u16::try_from(now.0 / STRETCH_SECS % u32::from(u16::MAX)).unwrap_or(0) + 1
+}
+
 /// The connection, made anew after an error.
 fn store_of<'a>(
     kept: &'a mut Option<Box<dyn Store>>,
@@ -159,5 +183,16 @@ fn store_of<'a>(
     match kept {
         Some(store) => Ok(store),
         None => Ok(kept.insert(database.place.open()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_of_weeks_are_told_apart() {
+        let numbers = [0, 63, 64, 127, 128, 64 * 65_534, 64 * 65_535].map(|secs| stretch_of(Time(secs)));
+        assert_eq!(numbers, [1, 1, 2, 2, 3, 65_535, 1]);
     }
 }
