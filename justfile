@@ -40,7 +40,7 @@ prove-fuzz seconds="1200":
     scripts/prove_fuzz.sh {{seconds}}
 
 # evenkeel beside its peers, for docs/benchmarks.md: an hour and a half of a quiet machine. Stopped, it goes on where it was.
-# With --tcp, HTTP and WebTorrent, for docs/benchmarks-tcp.md: some minutes.
+# With --tcp, HTTP and WebTorrent, for docs/benchmarks-tcp.md: half an hour.
 prove-bench *arguments:
     scripts/prove_bench.sh {{arguments}}
 

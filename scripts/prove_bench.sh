@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures evenkeel beside its peers, an hour and a half, and writes docs/benchmarks.md and docs/pictures/benchmarks.svg;
-# with --tcp first, HTTP and WebTorrent instead of UDP, some minutes: docs/benchmarks-tcp.md and
+# with --tcp first, HTTP and WebTorrent instead of UDP, half an hour: docs/benchmarks-tcp.md and
 # docs/pictures/benchmarks-tcp.svg.
 # The machine should do nothing else meanwhile. Each turn is kept below target/prove-bench, by the commit of what is
 # measured: stopped, it goes on where it was.
