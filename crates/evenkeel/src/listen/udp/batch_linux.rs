@@ -253,7 +253,8 @@ impl Slot {
             (*header).cmsg_type = kind;
             (*header).cmsg_len = libc::CMSG_LEN(data_len) as _;
             libc::CMSG_DATA(header).cast::<T>().write_unaligned(data);
-            libc::CMSG_SPACE(data_len) as usize
+            // Without the padding behind it: Linux has room for an `in6_pktinfo` on its stack, and allocates for a byte more.
+            libc::CMSG_LEN(data_len) as usize
         }
     }
 }
