@@ -197,6 +197,11 @@ impl Identity {
         if self.life_hours > 0.0 { self.life_gib_hours / self.life_hours } else { 0.0 }
     }
 
+    /// Whether it ever did.
+    pub(super) fn has_seeded(&self) -> bool {
+        self.life_hours > 0.0
+    }
+
     /// Share of its snatches that it keeps; as if there were one more, so that nobody starts with all of them.
     pub(super) fn kept_share(&self) -> f32 {
         (self.kept / (self.snatched + 1.0)).clamp(0.0, 1.0)

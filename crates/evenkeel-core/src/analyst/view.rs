@@ -72,6 +72,8 @@ pub struct Raw {
 /// What would raise a score most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
+    /// To seed anything at all.
+    Seed,
     /// To send something of what it seeds to somebody: so far nothing shows that it does.
     Prove,
     /// To report what was sent, and no more: it does not add up with what others say they received.
@@ -114,15 +116,20 @@ impl View {
                 kept: own.kept,
             },
             next: next.map(|tier| (tier, threshold(tier) + percent(rules.hysteresis))),
-            advice: next
-                .and_then(|_| advice(&shown, marks.proof, if own.word.is_bad() { 0.0 } else { marks.trust })),
+            advice: next.and_then(|_| {
+                let trust = if own.word.is_bad() { 0.0 } else { marks.trust };
+                advice(&shown, own.has_seeded(), (marks.proof, trust))
+            }),
         }
     }
 }
 
-fn advice(marks: &[Mark; 5], proof: f32, trust: f32) -> Option<Advice> {
+fn advice(marks: &[Mark; 5], has_seeded: bool, (proof, trust): (f32, f32)) -> Option<Advice> {
     if trust < 1.0 {
         return Some(Advice::AddUp);
+    }
+    if !has_seeded {
+        return Some(Advice::Seed);
     }
     if proof < 1.0 {
         return Some(Advice::Prove);

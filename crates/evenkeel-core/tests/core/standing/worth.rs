@@ -170,7 +170,7 @@ fn a_member_is_told_what_would_raise_its_standing() {
     bench.leech(1, 5, GIB, 0);
     bench.wait(HOUR);
     let view = bench.view(1);
-    assert_eq!((view.advice, view.next.map(|(tier, _)| tier.number())), (Some(Advice::Prove), Some(1)));
+    assert_eq!((view.advice, view.next.map(|(tier, _)| tier.number())), (Some(Advice::Seed), Some(1)));
     seed_for(&mut bench, 1, 4 * HOUR);
     let view = bench.view(1);
     assert!(matches!(view.advice, Some(Advice::Raise(_))), "{view:?}");

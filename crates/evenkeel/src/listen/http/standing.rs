@@ -30,6 +30,7 @@ impl Shown {
         };
         let Some(advice) = view.advice else { return "You are of the highest tier.".to_owned() };
         match advice {
+            Advice::Seed => "Seed what you have got: you have not seeded anything yet.".to_owned(),
             Advice::Prove => {
                 "Nothing shows of late that you seed what you say: stay until others fetch it from you."
                     .to_owned()
@@ -284,14 +285,15 @@ mod tests {
 
     #[test]
     fn each_advice_is_a_sentence_of_its_own() {
-        let advices = Part::ALL.map(Advice::Raise).into_iter().chain([Advice::Prove, Advice::AddUp]);
+        let advices =
+            Part::ALL.map(Advice::Raise).into_iter().chain([Advice::Seed, Advice::Prove, Advice::AddUp]);
         let said: std::collections::BTreeSet<String> = advices
             .map(|advice| {
                 Shown { view: Some(View { advice: Some(advice), ..view() }), pinned: None }.advice()
             })
             .chain([Shown { view: Some(View { advice: None, ..view() }), pinned: None }.advice()])
             .collect();
-        assert_eq!(said.len(), 8);
+        assert_eq!(said.len(), 9);
         assert!(said.iter().all(|text| text.ends_with('.')));
     }
 }
