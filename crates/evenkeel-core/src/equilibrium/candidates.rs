@@ -146,10 +146,10 @@ impl Candidates<'_> {
         match self.families {
             // Nearly always: there is less to ask for each one that is drawn.
             [(_, first, _), (_, _, 0), (_, _, 0)] => {
-                draw(count, chance, &mut Dialled::of(self, (&self.all.v4, first), judge, &mut out.v4));
+                draw(count, chance, &mut OneFamily::of(self, (&self.all.v4, first), judge, &mut out.v4));
             }
             [(_, _, 0), (_, first, _), (_, _, 0)] => {
-                draw(count, chance, &mut Dialled::of(self, (&self.all.v6, first), judge, &mut out.v6));
+                draw(count, chance, &mut OneFamily::of(self, (&self.all.v6, first), judge, &mut out.v6));
             }
             _ => draw(count, chance, &mut Mixed { candidates: self, judge, out }),
         }
@@ -266,7 +266,7 @@ impl<J: Judge> Draw for Mixed<'_, '_, '_, J> {
 }
 
 /// The same where all of them are dialled and of one family.
-struct Dialled<'a, 'b, 'c, J, const N: usize> {
+struct OneFamily<'a, 'b, 'c, J, const N: usize> {
     all: &'a Everybody<'a>,
     own: [u32; 2],
     list: &'a List<'a, Peer<N>>,
@@ -278,7 +278,7 @@ struct Dialled<'a, 'b, 'c, J, const N: usize> {
     room: &'b mut Room<'c, N>,
 }
 
-impl<'a, 'b, 'c, J, const N: usize> Dialled<'a, 'b, 'c, J, N> {
+impl<'a, 'b, 'c, J, const N: usize> OneFamily<'a, 'b, 'c, J, N> {
     fn of(
         candidates: &'a Candidates<'a>,
         (list, first): (&'a List<'a, Peer<N>>, usize),
@@ -290,7 +290,7 @@ impl<'a, 'b, 'c, J, const N: usize> Dialled<'a, 'b, 'c, J, N> {
     }
 }
 
-impl<J: Judge, const N: usize> Draw for Dialled<'_, '_, '_, J, N> {
+impl<J: Judge, const N: usize> Draw for OneFamily<'_, '_, '_, J, N> {
     #[inline(always)]
     fn fetch(&self, drawn: u32) -> u32 {
         let number = number_without(self.own, drawn);

@@ -161,7 +161,8 @@ fn choose_for_leecher(
     take_seeders(&seeders, lim, (&rule, ration.floor), chance, out);
     let rest = want.saturating_sub(out.len());
     let rule_of_leechers = Leechers::of(swarm, asker, ration, lottery);
-    take_leechers(&everybody, rest, (&rule_of_leechers, rule_of_leechers.unrationed()), chance, out);
+    let unrationed = rule_of_leechers.unrationed();
+    take_leechers((&everybody, &others), rest, (&rule_of_leechers, unrationed), chance, out);
     if out.len() == 0 {
         super::give_anybody(swarm, asker, chance, out);
     }
@@ -234,26 +235,26 @@ fn choose_for_seeder(
     let top = swarm.top_tier_of_leechers().unwrap_or_default();
     let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
     let rule = Introductions { lottery, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
-    take_leechers(&everybody, asker.want, (&rule, rule.unrationed()), chance, out);
+    let others = everybody.part(Part::Others, out);
+    take_leechers((&everybody, &others), asker.want, (&rule, rule.unrationed()), chance, out);
     false
 }
 
 /// Draws among those that lack something: first among those who are rationed and open nevertheless, who are few, then
 /// among those of the tiers that are not rationed.
 fn take_leechers(
-    everybody: &Everybody<'_>,
+    (everybody, others): (&Everybody<'_>, &Candidates<'_>),
     want: usize,
     (rule, unrationed): (&impl Judge, Option<Tiers>),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) {
-    let others = everybody.part(Part::Others, out);
     let Some(tiers) = unrationed else {
-        return random::take(&others, want, rule, chance, out);
+        return random::take(others, want, rule, chance, out);
     };
     let count = if others.len() > FEW { FEW_OF_MANY } else { FEW };
-    let window = window(&others, count, chance);
-    let open = draw_open(&others, (window, want), &Except { rule, tiers: &tiers }, chance, out);
+    let window = window(others, count, chance);
+    let open = draw_open(others, (window, want), &Except { rule, tiers: &tiers }, chance, out);
     let kin = everybody.part(Part::Leechers(*tiers.start(), *tiers.end()), out);
     random::take(&kin, want - open.min(want), rule, chance, out);
 }
