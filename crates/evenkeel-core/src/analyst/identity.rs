@@ -197,7 +197,7 @@ impl Identity {
         if self.life_hours > 0.0 { self.life_gib_hours / self.life_hours } else { 0.0 }
     }
 
-    /// Whether it ever did.
+    /// Whether it ever seeded anything.
     pub(super) fn has_seeded(&self) -> bool {
         self.life_hours > 0.0
     }
