@@ -151,8 +151,12 @@ impl Index {
 
     /// Says where the slots are now.
     pub(crate) fn show(&self, hint: &Hint) {
-        hint.base.store(self.slots.as_ptr().addr(), Ordering::Relaxed);
-        hint.mask.store(self.slots.len().saturating_sub(1), Ordering::Relaxed);
+        let base = self.slots.as_ptr().addr();
+        // Where they are hardly ever changes: then the line stays in the caches of all cores.
+        if hint.base.load(Ordering::Relaxed) != base {
+            hint.base.store(base, Ordering::Relaxed);
+            hint.mask.store(self.slots.len().saturating_sub(1), Ordering::Relaxed);
+        }
     }
 
     /// What is looked for will have this hash.

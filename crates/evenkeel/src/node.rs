@@ -566,8 +566,11 @@ impl Slot {
             totals.seeders,
             totals.leechers,
         ];
+        // Most announces change none of them: then the line stays in the caches of all cores.
         for (total, value) in self.totals.iter().zip(values) {
-            total.store(value, Ordering::Relaxed);
+            if total.load(Ordering::Relaxed) != value {
+                total.store(value, Ordering::Relaxed);
+            }
         }
     }
 }
