@@ -20,8 +20,7 @@ pub enum PeerForm {
 
 /// Reads an announce and the form that its answer shall have.
 pub fn announce(query: &[u8]) -> Result<(Announce, PeerForm), Failure> {
-    let fields = Fields::find(query)?;
-    fields.announce(fields.info_hash()?)
+    Fields::find(query)?.announce()
 }
 
 /// Reads a scrape of one or more torrents.
@@ -37,7 +36,7 @@ pub fn scrape(query: &[u8]) -> Result<Scrape, Failure> {
 
 /// The parameters of an announce that carry a rule, still encoded.
 #[derive(Default)]
-pub struct Fields<'a> {
+struct Fields<'a> {
     info_hash: Option<&'a [u8]>,
     peer_id: Option<&'a [u8]>,
     port: Option<&'a [u8]>,
@@ -52,8 +51,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Finds them in a query.
-    pub fn find(query: &'a [u8]) -> Result<Self, Failure> {
+    fn find(query: &'a [u8]) -> Result<Self, Failure> {
         let mut fields = Self::default();
         for (name, value) in pairs(query) {
             if let Some(slot) = fields.slot(name)
@@ -65,16 +63,10 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// Reads the torrent: whoever knows it can have its swarm fetched from memory before the rest is read.
-    pub fn info_hash(&self) -> Result<InfoHash, Failure> {
-        twenty(self.info_hash, Failure::InfoHash).map(InfoHash)
-    }
-
-    /// Reads the rest.
-    pub fn announce(&self, info_hash: InfoHash) -> Result<(Announce, PeerForm), Failure> {
+    fn announce(&self) -> Result<(Announce, PeerForm), Failure> {
         let numwant = number(self.numwant).ok().flatten();
         let announce = Announce {
-            info_hash,
+            info_hash: InfoHash(twenty(self.info_hash, Failure::InfoHash)?),
             peer_id: PeerId(twenty(self.peer_id, Failure::PeerId)?),
             port: port(self.port)?,
             uploaded: number(self.uploaded)?.unwrap_or(0),

@@ -10,6 +10,7 @@ mod idle;
 mod pages;
 mod proxies;
 mod standing;
+mod together;
 
 use std::cell::RefCell;
 use std::io;
@@ -31,6 +32,7 @@ pub(crate) use self::connections::Connections;
 use self::idle::Idle;
 pub(crate) use self::idle::Seat;
 pub(crate) use self::proxies::Proxies;
+use self::together::Together;
 use super::ws::{self, Mailbox, Mailboxes, Strangers};
 use crate::banner::AnnounceUrl;
 use crate::census::CensusHandle;
@@ -140,6 +142,8 @@ struct Local {
     body: Vec<u8>,
     /// Answers on their way out.
     out: Vec<u8>,
+    /// What connections have read in this turn.
+    together: Together,
     /// The connections of the thread.
     idle: Rc<RefCell<Idle>>,
     /// Lent to WebSockets.
@@ -161,6 +165,7 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
         ids: Ids::default(),
         body: Vec::new(),
         out: Vec::new(),
+        together: Together::default(),
         idle: Rc::clone(&idle),
         web: Rc::clone(&web),
     }));
@@ -169,6 +174,8 @@ pub(crate) fn run(shared: &Arc<Shared>, thread: Thread, listeners: Vec<Listener>
     runtime.block_on(async {
         spawn_local(async move { ws::deliver_mail(&mail_for, &web, mailbox).await });
         spawn_local(async move { ws::send_mail(&post_of, &outgoing_of).await });
+        let (desk, answers) = (Arc::clone(shared), Rc::clone(&local));
+        spawn_local(async move { together::answer(&desk, &answers).await });
         let mut accepting = Vec::new();
         for listener in listeners {
             let task = accept::run(Arc::clone(shared), Rc::clone(&local), listener)?;

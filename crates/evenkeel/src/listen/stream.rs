@@ -64,6 +64,17 @@ impl Stream {
         !matches!(self.carrier, Carrier::Tls(_))
     }
 
+    /// Whether there may be more to read at once; if not, the task will be woken.
+    pub(crate) fn has_more(&self, cx: &mut Context<'_>) -> bool {
+        match &self.carrier {
+            _ if !self.early.is_empty() => true,
+            Carrier::Tcp(stream) => stream.poll_read_ready(cx).is_ready(),
+            Carrier::Unix(stream) => stream.poll_read_ready(cx).is_ready(),
+            // Only to read tells.
+            Carrier::Tls(_) => true,
+        }
+    }
+
     /// Puts bytes back that were read and are somebody else's.
     pub(crate) fn put_back(&mut self, mut bytes: Vec<u8>) {
         bytes.append(&mut self.early);

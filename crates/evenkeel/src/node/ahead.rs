@@ -1,5 +1,5 @@
 //! Fetching from memory what announces will touch, before they do. All of a batch wait together instead of one after the
-//! other. An announce that comes alone takes the first steps one by one, and does something else in between.
+//! other.
 
 use evenkeel_core::{Place, Shard};
 use evenkeel_wire::{Endpoint, InfoHash};
@@ -29,11 +29,17 @@ impl Node {
     pub(crate) fn prefetch<const N: usize>(&self, batch: &mut [Option<Ahead>; N]) {
         let access = self.access.as_ref();
         for ahead in batch.iter().flatten() {
-            self.prefetch_slots(ahead.place, ahead.secret.as_ref());
+            self.slot(ahead).hint.prefetch(ahead.place.number());
+            if let Some(access) = access {
+                access.control().prefetch_slots(ahead.secret.as_ref(), ahead.place);
+            }
         }
         let mut swarms = batch.each_ref().map(|ahead| {
             let ahead = ahead.as_ref()?;
-            self.prefetch_rows(ahead.place, ahead.secret.as_ref())
+            if let Some(access) = access {
+                access.control().prefetch_rows(ahead.secret.as_ref(), ahead.place);
+            }
+            lock(&self.slot(ahead).shard).prefetch_swarm(ahead.place)
         });
         let mut step = |batch: &[Option<Ahead>; N], step: fn(&Shard, _, &Endpoint) -> bool| {
             for (ahead, swarm) in batch.iter().zip(&mut swarms) {
@@ -61,27 +67,6 @@ impl Node {
             whose.for_each(|whose| access.books().ledger.prefetch_rows(whose));
         }
         step(batch, Shard::prefetch_record);
-    }
-
-    /// The first step: where swarm, torrent and user are found.
-    pub(crate) fn prefetch_slots(&self, place: Place, secret: Option<&Hash32>) {
-        self.slots[place.shard()].hint.prefetch(place.number());
-        if let Some(access) = &self.access {
-            access.control().prefetch_slots(secret, place);
-        }
-    }
-
-    /// The second one: what is found there. Answers where the swarm seems to be.
-    pub(crate) fn prefetch_rows(&self, place: Place, secret: Option<&Hash32>) -> Option<usize> {
-        if let Some(access) = &self.access {
-            access.control().prefetch_rows(secret, place);
-        }
-        lock(&self.slots[place.shard()].shard).prefetch_swarm(place)
-    }
-
-    /// The third one: its peers, or what leads to them.
-    pub(crate) fn prefetch_peers(&self, place: Place, at: usize, caller: &Endpoint) {
-        lock(&self.slots[place.shard()].shard).prefetch_peers(at, caller);
     }
 
     fn slot(&self, ahead: &Ahead) -> &Slot {

@@ -173,6 +173,54 @@ fn one_connection_carries_many_requests_and_pipelines() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 100);
 }
 
+/// All of these wait when the program looks: more than are answered in one go, and each is answered on its own connection.
+#[test]
+fn requests_that_come_together_are_answered_each_to_its_own() {
+    let program = start();
+    let torrent = |at: u16| [u8::try_from(at).unwrap(); 20];
+    for at in 0..200 {
+        program.announce(Way::UdpV4, &Ask::seeder(torrent(at), 1000 + at));
+    }
+    let announce = |at: u16, port: u16| {
+        let query = Ask::leecher(torrent(at), port).query();
+        format!("GET /announce?{query}&compact=1&no_peer_id=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    };
+    let mut streams: Vec<_> = (0..200).map(|_| program.connect()).collect();
+    program.signal("STOP");
+    for (at, stream) in (0..).zip(&mut streams) {
+        let asked = match at % 5 {
+            0 => announce(at, 2000).repeat(2),
+            1 => announce(at, 2000)[..60].to_owned(),
+            2 => "GET /health HTTP/1.1\r\n\r\n".to_owned(),
+            3 if at % 2 == 0 => "hello\r\n\r\n".to_owned(),
+            _ => announce(at, 2000),
+        };
+        stream.write_all(asked.as_bytes()).unwrap();
+    }
+    program.signal("CONT");
+    for (at, stream) in (0..).zip(&mut streams) {
+        let seeder = [&b"5:peers6:\x7f\0\0\x01"[..], &(1000_u16 + at).to_be_bytes(), b"6:peers60:e"].concat();
+        match at % 5 {
+            0 => read_until(stream, &seeder),
+            1 => stream.write_all(&announce(at, 2000).as_bytes()[60..]).unwrap(),
+            2 => read_until(stream, b"\r\n\r\nok\n"),
+            3 if at % 2 == 0 => {
+                read_until(stream, b"HTTP/1.1 400 Bad Request\r\n");
+                assert!(stream.read_to_end(&mut Vec::new()).is_ok(), "{at} is closed");
+                continue;
+            }
+            _ => {}
+        }
+        if at % 5 != 2 {
+            read_until(stream, &seeder);
+        }
+        stream.write_all(announce(at, 2001).as_bytes()).unwrap();
+        // The other leecher is told, too, or had not come.
+        read_until(stream, b"6:peers60:e");
+    }
+    assert_eq!(program.metric("evenkeel_panics_total"), 0.0);
+}
+
 fn read_until(stream: &mut impl Read, end: &[u8]) {
     let mut read = Vec::new();
     while !read.ends_with(end) {

@@ -3,18 +3,20 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use evenkeel_core::{Handout, Reason};
+use evenkeel_core::{Handout, Place, Reason};
 use evenkeel_wire::http::{self, Framing, Peers, Request};
-use evenkeel_wire::query::{self, Fields, PeerForm};
+use evenkeel_wire::query::{self, PeerForm};
 use evenkeel_wire::secret::{self, Question};
-use evenkeel_wire::{Endpoint, Failure, InfoHash, Stats};
+use evenkeel_wire::{Announce, Endpoint, Failure, InfoHash, Stats};
 
 use super::pages::{self, Found, Page, Wanted};
-use super::{Local, Shared};
-use crate::access::Asker;
+use super::{Limits, Local, Shared};
+use crate::access::{self, Asker};
 use crate::control::hash;
 use crate::counters::add;
-use crate::node::Announcer;
+use crate::node::{Ahead, Announcer};
+use crate::redirects::Redirect;
+use crate::store::Hash32;
 
 /// Buffers of a thread are kept up to this size, which holds the answer to any announce.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -52,12 +54,9 @@ pub(super) fn answer(
     source: IpAddr,
     request: &Request<'_>,
 ) -> Option<Later> {
-    let mut framing = Framing::of(request);
-    if shared.any_origin && (request.path == b"/stats.json" || secret::route(request.path).is_some()) {
-        framing = framing.for_any_origin();
-    }
+    let framing = framing(shared, request);
     empty(&mut local.body);
-    if let Some(redirect) = shared.limits.load().redirects.iter().find(|rule| rule.is_of(request.path)) {
+    if let Some(redirect) = redirect(&shared.limits.load(), request) {
         redirect.write_location(request.query, &mut local.body);
         local.worker.counters.count(Reason::Page);
         add(&local.worker.counters.redirected, 1);
@@ -66,12 +65,10 @@ pub(super) fn answer(
     }
     let mut status = "200 OK";
     match question(shared, request) {
-        Some((Question::Announce, secret)) => {
-            let asker = Asker { source, secret: secret.map(hash) };
-            if let Err(failure) = answer_announce(shared, local, asker, request.query) {
-                fail(local, failure);
-            }
-        }
+        Some((Question::Announce, secret)) => match Asked::read(shared, secret, request.query) {
+            Ok(asked) => answer_asked(shared, local, source, (&asked, None)),
+            Err(failure) => fail(local, failure),
+        },
         Some((Question::Scrape, secret)) => {
             answer_scrape(shared, local, &Asker { source, secret: secret.map(hash) }, request.query);
         }
@@ -106,6 +103,20 @@ pub(super) fn answer(
     None
 }
 
+/// How an answer is framed. Pages of any origin may read announces, scrapes and counts, if the operator says so.
+fn framing(shared: &Shared, request: &Request<'_>) -> Framing {
+    let framing = Framing::of(request);
+    if shared.any_origin && (request.path == b"/stats.json" || secret::route(request.path).is_some()) {
+        return framing.for_any_origin();
+    }
+    framing
+}
+
+/// Where a request is sent instead of being answered.
+fn redirect<'a>(limits: &'a Limits, request: &Request<'_>) -> Option<&'a Redirect> {
+    limits.redirects.iter().find(|rule| rule.is_of(request.path))
+}
+
 /// What is asked for, and the secret in the URL. Where secrets mean nothing, a path with one is a path like any other.
 fn question<'a>(shared: &Shared, request: &Request<'a>) -> Option<(Question, Option<&'a [u8]>)> {
     if !shared.http {
@@ -118,38 +129,80 @@ fn question<'a>(shared: &Shared, request: &Request<'a>) -> Option<(Question, Opt
     Some((asked, secret.or_else(|| secret::of_query(request.query))))
 }
 
-/// Writes the answer to an announce, unless its query cannot be read.
-fn answer_announce(shared: &Shared, local: &mut Local, asker: Asker, query: &[u8]) -> Result<(), Failure> {
-    let fields = Fields::find(query)?;
-    let info_hash = fields.info_hash()?;
-    let place = shared.node.place(&info_hash);
-    // While the rest is read, this is on its way.
-    shared.node.prefetch_slots(place, asker.secret.as_ref());
-    let (ask, form) = fields.announce(info_hash)?;
-    let at = shared.node.prefetch_rows(place, asker.secret.as_ref());
+/// An announce that was read.
+pub(super) struct Asked {
+    ask: Announce,
+    form: PeerForm,
+    place: Place,
+    /// The hash of what its URL carries.
+    secret: Option<Hash32>,
+}
+
+impl Asked {
+    /// What a request asks for, if it is an announce and nothing else, in which nothing is wrong.
+    pub(super) fn of(shared: &Shared, limits: &Limits, request: &Request<'_>) -> Option<Self> {
+        if request.websocket_key.is_some() || redirect(limits, request).is_some() {
+            return None;
+        }
+        match question(shared, request)? {
+            (Question::Announce, secret) => Self::read(shared, secret, request.query).ok(),
+            (Question::Scrape, _) => None,
+        }
+    }
+
+    fn read(shared: &Shared, secret: Option<&[u8]>, query: &[u8]) -> Result<Self, Failure> {
+        let (ask, form) = query::announce(query)?;
+        let (place, secret) = (shared.node.place(&ask.info_hash), secret.map(hash));
+        Ok(Self { ask, form, place, secret })
+    }
+
+    /// The same for whoever fetches from memory what it will touch.
+    pub(super) fn ahead(&self, source: IpAddr) -> Ahead {
+        let Self { ask: Announce { info_hash, port, .. }, place, secret, .. } = self;
+        let endpoint = Endpoint::new(source, *port);
+        Ahead { endpoint, info_hash: *info_hash, place: *place, secret: *secret, found: None }
+    }
+}
+
+/// Appends the answer to an announce that was read to `local.out`.
+pub(super) fn announce(
+    shared: &Shared,
+    local: &mut Local,
+    source: IpAddr,
+    (request, asked, found): (&Request<'_>, &Asked, Option<&access::Found>),
+) {
+    empty(&mut local.body);
+    answer_asked(shared, local, source, (asked, found));
+    http::write_answer(&mut local.out, "200 OK", "text/plain", &local.body, framing(shared, request));
+}
+
+/// Writes the answer to an announce to `local.body`. What is known of its secret comes along if it was looked up already.
+fn answer_asked(
+    shared: &Shared,
+    local: &mut Local,
+    source: IpAddr,
+    (asked, found): (&Asked, Option<&access::Found>),
+) {
+    let Asked { ask, form, place, secret } = asked;
     let Local { worker, v4, v6, ids, body, .. } = local;
     let mut handout = Handout::new(v4, v6);
-    if form == PeerForm::Dictionary {
+    if *form == PeerForm::Dictionary {
         handout = handout.with_ids(ids);
     }
-    let caller = Endpoint::new(asker.source, ask.port);
-    if let Some(at) = at {
-        shared.node.prefetch_peers(place, at, &caller);
-    }
-    let announcer = Announcer { key: caller.into(), place, secret: asker.secret, found: None };
-    let answered = shared.node.announce(worker, announcer, &ask, &mut handout);
+    let caller = Endpoint::new(source, ask.port);
+    let announcer = Announcer { key: caller.into(), place: *place, secret: *secret, found };
+    let answered = shared.node.announce(worker, announcer, ask, &mut handout);
     let (v4_bytes, v6_bytes) = (handout.v4_bytes(), handout.v6_bytes());
     let (v4_ids, v6_ids) =
-        if form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
+        if *form == PeerForm::Dictionary { (&ids.v4[..], &ids.v6[..]) } else { Default::default() };
     match answered {
         Ok(reply) => {
             let peers = Peers { v4: &v4[..v4_bytes], v6: &v6[..v6_bytes], v4_ids, v6_ids };
-            http::write_announce(body, &reply, caller, peers, form);
+            http::write_announce(body, &reply, caller, peers, *form);
         }
         // The node has counted it.
         Err(failure) => http::write_failure(body, failure),
     }
-    Ok(())
 }
 
 fn answer_scrape(shared: &Shared, local: &mut Local, asker: &Asker, query: &[u8]) {

@@ -1,7 +1,8 @@
 //! One HTTP connection: heads in, answers out, with a deadline for everything.
 //!
 //! Bytes are read into the stack and answers are made in a buffer of the thread: a connection has memory of its own
-//! for half a request and for an answer that the peer does not take at once, and for nothing else.
+//! for half a request and for an answer that the peer does not take at once, and for nothing else. What was read is
+//! answered together with what other connections have read in the same turn of the thread ([`super::together`]).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -10,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use evenkeel_core::Reason;
@@ -20,10 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant as Deadline, Sleep, sleep_until, timeout, timeout_at};
 
-use super::answer::{self, Later};
+use super::answer::{self, Asked, Later};
 use super::arrival::Origin;
 use super::idle::Seat;
-use super::{Local, Shared, stopped};
+use super::pages::Page;
+use super::{Limits, Local, Shared, stopped};
 use crate::control::hash;
 use crate::counters::add;
 use crate::listen::stream::Stream;
@@ -41,15 +43,15 @@ const READ_BYTES: usize = 4096;
 /// Answers requests until the connection, the peer or the program ends. The first request, and whatever has to come
 /// before it, must be there `began` and the time for a head later.
 pub(super) async fn serve(
-    (shared, local): (&Shared, &RefCell<Local>),
-    mut stream: Stream,
+    desk: (&Shared, &RefCell<Local>),
+    stream: Stream,
     origin: Origin,
     began: Deadline,
     seat: Seat,
 ) -> io::Result<()> {
-    let mut connection = Connection {
-        shared,
-        local,
+    let (shared, local) = desk;
+    let connection = Rc::new(RefCell::new(Connection {
+        stream,
         seat,
         origin,
         source: origin.ip,
@@ -60,27 +62,34 @@ pub(super) async fn serve(
         head_began: Some(began),
         used: began,
         secret: None,
-    };
+        lent: Lent::No,
+        waker: None,
+    }));
     let mut stopping = shared.stopping.clone();
     let mut stopped = pin!(stopped(&mut stopping));
-    let mut timer = pin!(sleep_until(connection.deadline()));
+    let mut timer = pin!(sleep_until(connection.borrow_mut().deadline(shared)));
     let mut are_set = false;
     let mut turn = Turn::Read;
     loop {
         turn = match turn {
             Turn::Read => {
-                let deadline = connection.deadline();
                 let turn = poll_fn(|cx| {
-                    if let Poll::Ready(turn) = connection.poll_turn(&mut stream, cx) {
+                    let this = &mut *connection.borrow_mut();
+                    if let Poll::Ready(turn) = this.poll_turn(desk, &connection, cx) {
                         return Poll::Ready(turn);
                     }
                     // Both know the task since they were first asked: most often they have nothing to say to it.
-                    let is_late = timer.is_elapsed() || timer.deadline() > deadline;
-                    if are_set && !is_late && !shared.is_stopping() {
+                    let may_be_late = timer.is_elapsed() || !this.read.is_empty();
+                    if are_set && !may_be_late && !shared.is_stopping() {
                         return Poll::Pending;
                     }
+                    if let Lent::Out { comes_back } = &mut this.lent {
+                        *comes_back = true;
+                        return Poll::Pending;
+                    }
+                    let deadline = this.deadline(shared);
                     if poll_timer(timer.as_mut(), deadline, cx).is_ready() {
-                        return Poll::Ready(Ok(connection.give_up()));
+                        return Poll::Ready(Ok(this.give_up(local)));
                     }
                     let stopped = stopped.as_mut().poll(cx);
                     // With its turn used up a task is asked again, and nobody has looked.
@@ -91,31 +100,26 @@ pub(super) async fn serve(
             }
             Turn::More => {
                 tokio::task::yield_now().await;
-                poll_fn(|cx| Poll::Ready(connection.answer_more(&mut stream, cx))).await?
+                connection.borrow_mut().answer_more(desk)?
             }
-            Turn::Wait(asked) => connection.answer_later(asked).await,
-            Turn::Close => return close(stream).await,
-            // The system says goodbye when the socket is dropped.
-            Turn::End if stream.is_bare() => return Ok(()),
-            Turn::End => return close(stream).await,
+            Turn::Wait(asked) => {
+                let page = asked.page(shared).await;
+                connection.borrow_mut().answer_later(local, &asked, &page)
+            }
             Turn::Gone => return Ok(()),
-            Turn::Upgrade => {
-                let (web, source) = (Rc::clone(&local.borrow().web), connection.source);
-                stream.put_back(std::mem::take(&mut connection.read));
-                // In a box of its own: every connection would be as large as a WebSocket otherwise.
-                connection.seat.become_websocket();
-                let guest = ws::Guest { source, secret: connection.secret };
-                return Box::pin(ws::serve(shared, &web, stream, (guest, connection.seat))).await;
+            ended => {
+                // Nobody else has it: it is lent out while something is awaited, and comes back at once.
+                let Some(connection) = Rc::into_inner(connection) else { return Ok(()) };
+                return connection.into_inner().end(&ended, desk).await;
             }
         };
-        connection.send_rest(&mut stream).await?;
+        send_rest(&connection).await?;
     }
 }
 
-/// A connection without its socket.
-struct Connection<'a> {
-    shared: &'a Shared,
-    local: &'a RefCell<Local>,
+/// A connection and what is known of it.
+pub(super) struct Connection {
+    stream: Stream,
     seat: Seat,
     origin: Origin,
     /// On whose behalf the last request came.
@@ -133,10 +137,24 @@ struct Connection<'a> {
     used: Deadline,
     /// The hash of what the URL of a WebSocket carries.
     secret: Option<Hash32>,
+    lent: Lent,
+    /// Wakes its task.
+    waker: Option<Waker>,
+}
+
+/// Whether what was read is with that of other connections, to be answered.
+enum Lent {
+    No,
+    /// It is; afterwards the task is woken, or only if there is something to do.
+    Out {
+        comes_back: bool,
+    },
+    /// It has been answered, and this is left to do.
+    Back(io::Result<Turn>),
 }
 
 /// What to do after answering what was read.
-enum Turn {
+pub(super) enum Turn {
     /// Wait for more bytes.
     Read,
     /// There may be another request in what was read already.
@@ -153,29 +171,72 @@ enum Turn {
     Gone,
 }
 
-impl Connection<'_> {
-    /// Waits for bytes, answers them, and sends the answers as far as the peer takes them.
-    fn poll_turn(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+impl Connection {
+    /// Waits for bytes, and has them answered: together with those of others if there is room.
+    fn poll_turn(
+        &mut self,
+        desk: (&Shared, &RefCell<Local>),
+        me: &Rc<RefCell<Self>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Turn>> {
+        match std::mem::replace(&mut self.lent, Lent::No) {
+            Lent::No => {}
+            Lent::Back(turn) => return Poll::Ready(turn.map(|turn| self.within_time(desk, turn))),
+            out @ Lent::Out { .. } => {
+                self.lent = out;
+                return Poll::Pending;
+            }
+        }
         let mut room = [MaybeUninit::uninit(); READ_BYTES];
         let mut fresh = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut *stream).poll_read(cx, &mut fresh))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut fresh))?;
         if fresh.filled().is_empty() {
             return Poll::Ready(Ok(Turn::Gone));
         }
-        if self.read.is_empty() {
-            let (used, turn) = self.answer_all(fresh.filled(), stream, cx)?;
-            self.read.extend_from_slice(&fresh.filled()[used..]);
-            return Poll::Ready(Ok(self.within_time(turn)));
+        if !self.read.is_empty() {
+            self.read.extend_from_slice(fresh.filled());
+            let turn = self.answer_more(desk)?;
+            return Poll::Ready(Ok(self.within_time(desk, turn)));
         }
-        self.read.extend_from_slice(fresh.filled());
-        let turn = self.answer_more(stream, cx)?;
-        Poll::Ready(Ok(self.within_time(turn)))
+        if desk.1.borrow_mut().together.take_in(me, fresh.filled()) {
+            if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                self.waker = Some(cx.waker().clone());
+            }
+            self.lent = Lent::Out { comes_back: self.stream.has_more(cx) };
+            return Poll::Pending;
+        }
+        let turn = self.answer_fresh(desk.0, &mut desk.1.borrow_mut(), fresh.filled())?;
+        Poll::Ready(Ok(self.within_time(desk, turn)))
     }
 
-    /// Answers what was read already.
-    fn answer_more(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<Turn> {
+    /// What was lent has been answered, and this is left to do.
+    pub(super) fn give_back(&mut self, turn: io::Result<Turn>) {
+        let comes_back = matches!(self.lent, Lent::Out { comes_back: true });
+        let has_rest = !self.read.is_empty() || self.has_rest();
+        if !comes_back && !has_rest && matches!(turn, Ok(Turn::Read)) {
+            self.lent = Lent::No;
+            return;
+        }
+        self.lent = Lent::Back(turn);
+        self.waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Answers what was read just now, with nothing before it.
+    pub(super) fn answer_fresh(
+        &mut self,
+        shared: &Shared,
+        local: &mut Local,
+        fresh: &[u8],
+    ) -> io::Result<Turn> {
+        let (used, turn) = self.answer_all(shared, local, fresh)?;
+        self.read.extend_from_slice(&fresh[used..]);
+        Ok(turn)
+    }
+
+    /// Answers what was read before.
+    fn answer_more(&mut self, (shared, local): (&Shared, &RefCell<Local>)) -> io::Result<Turn> {
         let mut read = std::mem::take(&mut self.read);
-        let (used, turn) = self.answer_all(&read, stream, cx)?;
+        let (used, turn) = self.answer_all(shared, &mut local.borrow_mut(), &read)?;
         if used < read.len() {
             read.drain(..used);
             self.read = read;
@@ -184,22 +245,17 @@ impl Connection<'_> {
     }
 
     /// Somebody who always has another byte ready does not outrun the clock.
-    fn within_time(&mut self, turn: Turn) -> Turn {
-        if matches!(turn, Turn::Read) && !self.read.is_empty() && self.deadline() <= Deadline::now() {
-            return self.give_up();
+    fn within_time(&mut self, (shared, local): (&Shared, &RefCell<Local>), turn: Turn) -> Turn {
+        let is_late = |this: &mut Self| this.deadline(shared) <= Deadline::now();
+        if matches!(turn, Turn::Read) && !self.read.is_empty() && is_late(self) {
+            return self.give_up(local);
         }
         turn
     }
 
     /// Answers the requests at the start of `read`, as many as a turn allows, and sends the answers; says how many
     /// bytes they were.
-    fn answer_all(
-        &mut self,
-        read: &[u8],
-        stream: &mut Stream,
-        cx: &mut Context<'_>,
-    ) -> io::Result<(usize, Turn)> {
-        let local = &mut *self.local.borrow_mut();
+    fn answer_all(&mut self, shared: &Shared, local: &mut Local, read: &[u8]) -> io::Result<(usize, Turn)> {
         // A panic may have left half an answer to somebody else.
         local.out.clear();
         let mut used = 0;
@@ -210,7 +266,7 @@ impl Connection<'_> {
                 Ok(None) => Turn::Read,
                 Ok(Some((request, len))) => {
                     used += len;
-                    self.answer(local, request)
+                    self.answer(shared, local, request)
                 }
                 Err(error) => {
                     refuse(local, self.source, error);
@@ -224,23 +280,18 @@ impl Connection<'_> {
         if matches!(turn, Turn::End) && used < read.len() {
             turn = Turn::Close;
         }
-        self.send(&mut local.out, stream, cx)?;
-        Ok((used, turn))
+        let sent = self.send(&local.out);
+        answer::empty(&mut local.out);
+        sent.map(|()| (used, turn))
     }
 
-    fn answer(&mut self, local: &mut Local, request: Request<'_>) -> Turn {
+    fn answer(&mut self, shared: &Shared, local: &mut Local, request: Request<'_>) -> Turn {
         let began = Instant::now();
-        (self.head_began, self.used) = (None, began.into());
-        self.seat.use_now();
-        self.source = self.source_of(local, &request);
-        self.requests_left = self.requests_left.saturating_sub(1);
-        if let Some(key) = request.websocket_key.filter(|_| self.shared.webtorrent) {
-            return self.upgrade(local, &request, key);
+        let (request, is_last) = self.note(shared, local, (request, began));
+        if let Some(key) = request.websocket_key.filter(|_| shared.webtorrent) {
+            return self.upgrade(shared, local, &request, key);
         }
-        let is_last = !request.keep_alive;
-        let stays_open = self.requests_left > 0 && !self.shared.is_stopping();
-        let request = Request { keep_alive: request.keep_alive && stays_open, ..request };
-        if let Some(later) = answer::answer(self.shared, local, self.source, &request) {
+        if let Some(later) = answer::answer(shared, local, self.source, &request) {
             return Turn::Wait(later);
         }
         local.worker.counters.count_latency(began.elapsed(), 1);
@@ -251,16 +302,45 @@ impl Connection<'_> {
         }
     }
 
+    /// A request has come. Says whether the connection may stay open behind it, and whether it is its peer that wants it to
+    /// end.
+    fn note<'a>(
+        &mut self,
+        shared: &Shared,
+        local: &Local,
+        (request, began): (Request<'a>, Instant),
+    ) -> (Request<'a>, bool) {
+        (self.head_began, self.used) = (None, began.into());
+        self.seat.use_now();
+        self.source = self.source_of(shared, local, &request);
+        self.requests_left = self.requests_left.saturating_sub(1);
+        let stays_open = self.requests_left > 0 && !shared.is_stopping();
+        (Request { keep_alive: request.keep_alive && stays_open, ..request }, !request.keep_alive)
+    }
+
+    /// Looks whether what was read is one announce and nothing else: then it is noted, and answered like this.
+    pub(super) fn announce<'a>(
+        &mut self,
+        (shared, limits): (&Shared, &Limits),
+        local: &Local,
+        (read, began): (&'a [u8], Instant),
+    ) -> Option<Announce<'a>> {
+        let (request, len) = decode_head(read).ok().flatten()?;
+        let asked = Asked::of(shared, limits, &request).filter(|_| len == read.len())?;
+        let (request, is_last) = self.note(shared, local, (request, began));
+        Some(Announce { request, is_last, source: self.source, asked })
+    }
+
     /// Lets the connection be a WebSocket. Behind a proxy, it is only now known whose it is.
-    fn upgrade(&mut self, local: &mut Local, request: &Request<'_>, key: &[u8]) -> Turn {
-        if self.origin.is_trusted && !self.seat.count(self.source, self.shared.per_address_max()) {
+    fn upgrade(&mut self, shared: &Shared, local: &mut Local, request: &Request<'_>, key: &[u8]) -> Turn {
+        if self.origin.is_trusted && !self.seat.count(self.source, shared.per_address_max()) {
             add(&local.worker.counters.refused_connections, 1);
             let framing = Framing::of(&Request { keep_alive: false, ..*request });
             let told = b"too many WebSockets of your address\n";
             http::write_answer(&mut local.out, "503 Service Unavailable", "text/plain", told, framing);
             return Turn::Close;
         }
-        if self.shared.node.asks_for_secrets() {
+        if shared.node.asks_for_secrets() {
             let in_path = secret::of_url(request.path);
             self.secret = secret::of_query(request.query).or(in_path).map(hash);
         }
@@ -269,64 +349,53 @@ impl Connection<'_> {
     }
 
     /// On whose behalf a request comes. Headers of strangers say nothing; a proxy that names nobody speaks for itself.
-    fn source_of(&self, local: &Local, request: &Request<'_>) -> IpAddr {
+    fn source_of(&self, shared: &Shared, local: &Local, request: &Request<'_>) -> IpAddr {
         let counters = &local.worker.counters;
         if !self.origin.is_trusted {
             add(&counters.forwarding_ignored, request.is_forwarded.into());
             return self.origin.ip;
         }
-        let proxies = self.shared.proxies.load();
+        let proxies = shared.proxies.load();
         let named = proxies.client(request.headers);
         add(&counters.forwarding_missing, (named.is_none() && proxies.header.is_some()).into());
         named.unwrap_or(self.origin.ip)
     }
 
-    /// A page may wait for somebody: nothing of the thread's is borrowed meanwhile.
-    async fn answer_later(&mut self, asked: Later) -> Turn {
-        let page = asked.page(self.shared).await;
-        let counters = &self.local.borrow().worker.counters;
+    /// The page that was waited for is there.
+    fn answer_later(&mut self, local: &RefCell<Local>, asked: &Later, page: &Page) -> Turn {
+        let counters = &local.borrow().worker.counters;
         counters.count(Reason::Page);
         counters.count_latency(asked.began.elapsed(), 1);
-        asked.write(&mut self.out, &page);
+        asked.write(&mut self.out, page);
         self.used = Deadline::now();
         if asked.keep_alive { Turn::More } else { Turn::Close }
     }
 
-    /// Sends answers as far as the peer takes them at once, and keeps the rest.
-    fn send(&mut self, out: &mut Vec<u8>, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Sends answers as far as the peer takes them at once, and keeps the rest for [`send_rest`].
+    pub(super) fn send(&mut self, out: &[u8]) -> io::Result<()> {
+        let mut nobody = Context::from_waker(Waker::noop());
         let mut sent = 0;
         while sent < out.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &out[sent..])? {
+            match Pin::new(&mut self.stream).poll_write(&mut nobody, &out[sent..])? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(len) => sent += len,
                 Poll::Pending => break,
             }
         }
-        self.is_flushed = sent == 0 || Pin::new(stream).poll_flush(cx)?.is_ready();
+        self.is_flushed = sent == 0 || Pin::new(&mut self.stream).poll_flush(&mut nobody)?.is_ready();
         self.out.extend_from_slice(&out[sent..]);
-        answer::empty(out);
         Ok(())
     }
 
-    /// Waits until the peer has taken what was left.
-    async fn send_rest(&mut self, stream: &mut Stream) -> io::Result<()> {
-        if self.out.is_empty() && self.is_flushed {
-            return Ok(());
-        }
-        let out = std::mem::take(&mut self.out);
-        timeout(WRITE_TIMEOUT, async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        })
-        .await??;
-        (self.is_flushed, self.used) = (true, Deadline::now());
-        Ok(())
+    /// Something was not taken at once.
+    fn has_rest(&self) -> bool {
+        !self.out.is_empty() || !self.is_flushed
     }
 
     /// When to give up waiting for more bytes. The clock of a head runs from its first byte to its last: sending
     /// one now and then buys no time.
-    fn deadline(&mut self) -> Deadline {
-        let limits = self.shared.limits.load();
+    fn deadline(&mut self, shared: &Shared) -> Deadline {
+        let limits = shared.limits.load();
         if !self.read.is_empty() {
             self.head_began.get_or_insert_with(Deadline::now);
         }
@@ -337,15 +406,76 @@ impl Connection<'_> {
     }
 
     /// Closes what was silent for too long; half a head gets an answer.
-    fn give_up(&mut self) -> Turn {
+    fn give_up(&mut self, local: &RefCell<Local>) -> Turn {
         if !self.read.is_empty() {
-            let local = &mut *self.local.borrow_mut();
+            let local = &mut *local.borrow_mut();
             local.out.clear();
             refuse(local, self.source, HeadError::Timeout);
             self.out.append(&mut local.out);
         }
         Turn::Close
     }
+
+    /// Ends as HTTP, now that all answers are sent.
+    async fn end(mut self, turn: &Turn, (shared, local): (&Shared, &RefCell<Local>)) -> io::Result<()> {
+        match turn {
+            // The system says goodbye when the socket is dropped.
+            Turn::End if self.stream.is_bare() => Ok(()),
+            Turn::Upgrade => {
+                let web = Rc::clone(&local.borrow().web);
+                self.stream.put_back(self.read);
+                self.seat.become_websocket();
+                let guest = ws::Guest { source: self.source, secret: self.secret };
+                // In a box of its own: every connection would be as large as a WebSocket otherwise.
+                Box::pin(ws::serve(shared, &web, self.stream, (guest, self.seat))).await
+            }
+            _ => close(self.stream).await,
+        }
+    }
+}
+
+/// An announce that was read, and how its answer goes out.
+pub(super) struct Announce<'a> {
+    pub(super) request: Request<'a>,
+    /// Its peer wants the connection to end.
+    is_last: bool,
+    /// On whose behalf it came.
+    pub(super) source: IpAddr,
+    pub(super) asked: Asked,
+}
+
+impl Announce<'_> {
+    /// What to do when it has been answered.
+    pub(super) fn turn(&self) -> Turn {
+        match self.request.keep_alive {
+            true => Turn::Read,
+            false if self.is_last => Turn::End,
+            false => Turn::Close,
+        }
+    }
+}
+
+/// Waits until the peer has taken what was left.
+async fn send_rest(connection: &RefCell<Connection>) -> io::Result<()> {
+    if !connection.borrow().has_rest() {
+        return Ok(());
+    }
+    let out = std::mem::take(&mut connection.borrow_mut().out);
+    let mut sent = 0;
+    let sending = poll_fn(|cx| {
+        let stream = &mut connection.borrow_mut().stream;
+        while sent < out.len() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &out[sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                len => sent += len,
+            }
+        }
+        Pin::new(stream).poll_flush(cx)
+    });
+    timeout(WRITE_TIMEOUT, sending).await??;
+    let this = &mut *connection.borrow_mut();
+    (this.is_flushed, this.used) = (true, Deadline::now());
+    Ok(())
 }
 
 /// Whether a deadline is over. Most never are, since something comes before: so the timer stays where it was set for an
