@@ -77,9 +77,14 @@ impl Index {
         self.slots.iter().filter(|slot| **slot != 0).map(|slot| position(*slot))
     }
 
-    /// Whether [`Index::resize`] has to come before the next [`Index::insert`].
+    /// Whether [`Index::grow`] has to come before the next [`Index::insert`].
     pub(crate) fn is_full(&self) -> bool {
-        (self.used + 1) * 4 > self.slots.len() * FILLED_OF_FOUR
+        self.is_filled(FILLED_OF_FOUR * 64)
+    }
+
+    /// Whether another one would make it fuller than so many slots of 256, which are less than all.
+    pub(crate) fn is_filled(&self, of_256: usize) -> bool {
+        (self.used + 1) * 256 > self.slots.len() * of_256
     }
 
     /// Adds a position that is not there.

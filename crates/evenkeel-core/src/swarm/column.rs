@@ -98,6 +98,13 @@ impl Table {
         usize::try_from(hash >> 40).unwrap_or_default() % PARTS
     }
 
+    /// How full a part becomes before it doubles, in slots of 256: from a half to four fifths. All parts are about as full as
+    /// each other; were this the same for all, they would all double at about the same time, and a swarm of a million peers
+    /// would keep its thread busy for a tenth of a second.
+    fn filled_of_256(part: usize) -> usize {
+        128 + part * 80 / PARTS
+    }
+
     fn part(&self, hash: u64) -> &Index {
         match self {
             Self::Whole(index) => index,
@@ -113,8 +120,15 @@ impl Table {
     }
 
     fn insert(&mut self, hash: u64, at: usize, hash_of: impl Fn(usize) -> u64) {
+        let is_full = match self {
+            Self::Whole(index) => index.is_full(),
+            Self::Parts(parts) => {
+                let part = Self::part_of(hash);
+                parts[part].is_filled(Self::filled_of_256(part))
+            }
+        };
         let part = self.part_mut(hash);
-        if part.is_full() {
+        if is_full {
             part.grow(hash_of);
         }
         part.insert(hash, at);
