@@ -24,6 +24,7 @@ use socket2::Socket;
 
 pub(crate) use self::batch::prepare;
 use self::batch::{BATCH, Batch};
+use crate::access::Found;
 use crate::control;
 use crate::counters::add;
 use crate::log;
@@ -76,6 +77,7 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     add(&worker.counters.receive_drops, batch.take_drops());
     let mut senders = [const { None }; BATCH];
     let mut ahead = [const { None }; BATCH];
+    let mut found = [const { None }; BATCH];
     let epoch = node.epoch();
     for (at, (sender, ahead)) in senders.iter_mut().zip(&mut ahead).enumerate().take(received) {
         let (packet, source) = batch.request(at);
@@ -85,12 +87,13 @@ fn serve_socket(node: &Node, worker: &mut Worker, socket: &Socket, batch: &mut B
     }
     if received > 1 {
         // What a panic leaves undone is looked up by each announce alone.
-        node.catch(|| node.prefetch(&mut ahead));
+        node.catch(|| node.prefetch(&ahead, &mut found));
     }
     for (at, (sender, ahead)) in senders.iter().zip(&ahead).enumerate().take(received) {
+        let ahead = ahead.as_ref().map(|ahead| (ahead, found[at].as_ref()));
         batch.answer(at, |packet, out| {
             let Some(sender) = sender else { return 0 };
-            let answered = node.catch(|| answer(node, worker, packet, (sender, ahead.as_ref()), out));
+            let answered = node.catch(|| answer(node, worker, packet, (sender, ahead), out));
             answered.unwrap_or_else(|| {
                 worker.counters.count(Reason::Failed(Failure::Internal));
                 0
@@ -124,7 +127,7 @@ impl Sender {
         let ahead = announce.map(|(info_hash, port, url_data)| {
             let secret = node.asks_for_secrets().then(|| secret_of(url_data)).flatten();
             let (endpoint, place) = (Endpoint::new(ip, port), node.place(&info_hash));
-            Ahead { endpoint, info_hash, place, secret, found: None }
+            Ahead { endpoint, info_hash, place, secret }
         });
         (Self { source, ip, is_proven }, ahead)
     }
@@ -143,7 +146,7 @@ fn answer(
     node: &Node,
     worker: &mut Worker,
     packet: &[u8],
-    (sender, ahead): (&Sender, Option<&Ahead>),
+    (sender, ahead): (&Sender, Option<(&Ahead, Option<&Found>)>),
     out: &mut [u8],
 ) -> usize {
     let (transaction, ask) = match udp::decode(packet) {
@@ -166,9 +169,9 @@ fn answer(
     match ask {
         Ok(Ask::Announce(ask, _)) => {
             // Whoever announces was seen to do so at a glance.
-            let Some(Ahead { endpoint, place, secret, found, .. }) = ahead else { return 0 };
+            let Some((Ahead { endpoint, place, secret, .. }, found)) = ahead else { return 0 };
             let (key, place, secret) = ((*endpoint).into(), *place, *secret);
-            let caller = Announcer { key, place, secret, found: found.as_ref() };
+            let caller = Announcer { key, place, secret, found };
             answer_announce(node, worker, caller, &ask, (transaction, out))
         }
         Ok(Ask::Scrape(scrape)) => match node.admit_udp_scrape(worker) {
@@ -238,7 +241,8 @@ mod tests {
     fn ask(node: &Node, worker: &mut Worker, packet: &[u8]) -> Vec<u8> {
         let mut out = [0; UDP_REPLY_BYTES_MAX];
         let (sender, ahead) = Sender::of(node, packet, SOURCE.parse().unwrap(), node.epoch());
-        let len = answer(node, worker, packet, (&sender, ahead.as_ref()), &mut out);
+        let ahead = ahead.as_ref().map(|ahead| (ahead, None));
+        let len = answer(node, worker, packet, (&sender, ahead), &mut out);
         out[..len].to_vec()
     }
 

@@ -19,14 +19,16 @@ pub(crate) struct Ahead {
     pub place: Place,
     /// The hash of what its URL carries.
     pub secret: Option<Hash32>,
-    /// What is known of that and of the torrent, once it was looked up.
-    pub found: Option<Found>,
 }
 
 impl Node {
     /// Has fetched what announces of these peers will touch, in steps that each need what the one before has brought. On
-    /// the way their secrets and torrents are looked up, where anybody asks for these.
-    pub(crate) fn prefetch<const N: usize>(&self, batch: &mut [Option<Ahead>; N]) {
+    /// the way their secrets and torrents are looked up, where anybody asks for these: what was found is noted.
+    pub(crate) fn prefetch<const N: usize>(
+        &self,
+        batch: &[Option<Ahead>; N],
+        all_found: &mut [Option<Found>; N],
+    ) {
         let access = self.access.as_ref();
         for ahead in batch.iter().flatten() {
             self.slot(ahead).hint.prefetch(ahead.place.number());
@@ -41,7 +43,7 @@ impl Node {
             }
             lock(&self.slot(ahead).shard).prefetch_swarm(ahead.place)
         });
-        let mut step = |batch: &[Option<Ahead>; N], step: fn(&Shard, _, &Endpoint) -> bool| {
+        let mut step = |step: fn(&Shard, _, &Endpoint) -> bool| {
             for (ahead, swarm) in batch.iter().zip(&mut swarms) {
                 if let (Some(ahead), Some(at)) = (ahead, *swarm)
                     && !step(&lock(&self.slot(ahead).shard), at, &ahead.endpoint)
@@ -50,23 +52,24 @@ impl Node {
                 }
             }
         };
-        step(batch, Shard::prefetch_peers);
+        step(Shard::prefetch_peers);
         if let Some(access) = access {
             let now_secs = self.wall_secs();
-            for ahead in batch.iter_mut().flatten() {
+            for (ahead, noted) in batch.iter().zip(&mut *all_found) {
+                let Some(ahead) = ahead else { continue };
                 let found = access.find(ahead.secret.as_ref(), (&ahead.info_hash, ahead.place), now_secs);
                 if let Some(whose) = found.whose() {
                     access.books().ledger.prefetch_slots(whose);
                 }
-                ahead.found = Some(found);
+                *noted = Some(found);
             }
         }
-        step(batch, Shard::prefetch_slot);
+        step(Shard::prefetch_slot);
         if let Some(access) = access {
-            let whose = batch.iter().flatten().filter_map(|ahead| ahead.found.as_ref()?.whose());
+            let whose = all_found.iter().flatten().filter_map(Found::whose);
             whose.for_each(|whose| access.books().ledger.prefetch_rows(whose));
         }
-        step(batch, Shard::prefetch_record);
+        step(Shard::prefetch_record);
     }
 
     fn slot(&self, ahead: &Ahead) -> &Slot {

@@ -160,7 +160,7 @@ impl Asked {
     pub(super) fn ahead(&self, source: IpAddr) -> Ahead {
         let Self { ask: Announce { info_hash, port, .. }, place, secret, .. } = self;
         let endpoint = Endpoint::new(source, *port);
-        Ahead { endpoint, info_hash: *info_hash, place: *place, secret: *secret, found: None }
+        Ahead { endpoint, info_hash: *info_hash, place: *place, secret: *secret }
     }
 }
 

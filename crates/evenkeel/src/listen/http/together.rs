@@ -81,28 +81,28 @@ fn answer_batch(shared: &Shared, local: &mut Local, batch: &[Waiting], bytes: &[
     let began = Instant::now();
     let mut announces: [Option<Announce<'_>>; BATCH] = [const { None }; BATCH];
     let mut ahead = [const { None }; BATCH];
+    let mut found = [const { None }; BATCH];
     let limits = shared.limits.load();
     for ((Waiting { connection, read }, announce), ahead) in batch.iter().zip(&mut announces).zip(&mut ahead)
     {
         let read = &bytes[read.clone()];
-        *announce = node
-            .catch(|| connection.borrow_mut().announce((shared, &limits), local, (read, began)))
-            .flatten();
-        *ahead = announce.as_ref().map(|announce| announce.asked.ahead(announce.source));
+        node.catch(|| {
+            *announce = connection.borrow_mut().announce((shared, &limits), local, (read, began));
+            *ahead = announce.as_ref().map(|announce| announce.asked.ahead(announce.source));
+        });
     }
     if batch.len() > 1 {
         // What a panic leaves undone is looked up by each announce alone.
-        node.catch(|| node.prefetch(&mut ahead));
+        node.catch(|| node.prefetch(&ahead, &mut found));
     }
     // A panic may have left half an answer to somebody else.
     local.out.clear();
     let mut ends = [0; BATCH];
-    for ((announce, ahead), end) in announces.iter().zip(&ahead).zip(&mut ends).take(batch.len()) {
+    for ((announce, found), end) in announces.iter().zip(&found).zip(&mut ends).take(batch.len()) {
         let start = local.out.len();
         let answered = node.catch(|| {
             let Some(Announce { request, source, asked, .. }) = announce else { return };
-            let found = ahead.as_ref().and_then(|ahead| ahead.found.as_ref());
-            answer::announce(shared, local, *source, (request, asked, found));
+            answer::announce(shared, local, *source, (request, asked, found.as_ref()));
         });
         if answered.is_none() {
             local.out.truncate(start);
