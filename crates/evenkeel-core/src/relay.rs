@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use evenkeel_wire::{InfoHash, OfferId, PeerId};
 
 use crate::keyed::Keyed;
+use crate::prefetch;
 use crate::swarm::SocketId;
 use crate::time::Time;
 
@@ -56,6 +57,14 @@ impl Offers {
             self.handed.pop_front();
         }
         self.handed.push_back(Handed { key, from, since: now });
+    }
+
+    /// One will be remembered.
+    pub fn prefetch(&self) {
+        if let (Some(oldest), Some(newest)) = (self.handed.front(), self.handed.back()) {
+            prefetch::value(oldest);
+            prefetch::value((&raw const *newest).wrapping_add(1));
+        }
     }
 
     /// Takes the offer that is answered; tells whose it is, if it was handed to this socket, lately, and not yet

@@ -70,6 +70,8 @@ pub(crate) struct Counters {
     pub offers_dropped: AtomicU64,
     /// Offers and answers that their receiver did not take: it reads too slowly, or has gone.
     pub relays_lost: AtomicU64,
+    /// Buffers that are kept for what will wait for WebSockets next; as many as there are now.
+    pub buffers_kept: AtomicU64,
     /// What peers say to have sent to others between two announces, if reports are kept.
     pub uploaded_bytes: AtomicU64,
     /// What they say to have got.
@@ -101,6 +103,7 @@ impl Counters {
             offers_relayed: AtomicU64::new(0),
             offers_dropped: AtomicU64::new(0),
             relays_lost: AtomicU64::new(0),
+            buffers_kept: AtomicU64::new(0),
             uploaded_bytes: AtomicU64::new(0),
             downloaded_bytes: AtomicU64::new(0),
             observations_dropped: AtomicU64::new(0),

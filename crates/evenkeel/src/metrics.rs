@@ -59,7 +59,7 @@ impl Collector for Sources {
         if let Some(mint) = &self.http.mint {
             minted(&mut encoder, mint.figures())?;
         }
-        self.limits(&mut encoder)?;
+        self.limits(&mut encoder, &counters)?;
         if let Some(earned) = self.node.earned() {
             let dropped = counters.iter().map(|of| of.observations_dropped.load(Ordering::Relaxed)).sum();
             standing(&mut encoder, &earned.held(), dropped, &self.node.orders().standing)?;
@@ -264,8 +264,13 @@ impl Sources {
     }
 
     /// Every limit on what strangers can grow, beside the figure that it limits.
-    fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    fn limits(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        counters: &[Arc<Counters>],
+    ) -> Result<(), std::fmt::Error> {
         let orders = self.node.orders();
+        let kept = counters.iter().map(|of| of.buffers_kept.load(Ordering::Relaxed)).sum();
         let rules = &orders.rules;
         gauges(
             encoder,
@@ -301,6 +306,11 @@ impl Sources {
                     "webtorrent_sockets",
                     "Those of them that are WebSockets",
                     self.http.websockets.load(Ordering::Relaxed).into(),
+                ),
+                (
+                    "webtorrent_buffers_kept",
+                    "Buffers of 32 KiB at most that busy threads keep for what waits for WebSockets; 1,024 each at most",
+                    kept,
                 ),
                 (
                     "http_connections_limit",

@@ -538,7 +538,8 @@ impl Node {
         self.time_at(Instant::now())
     }
 
-    fn time_at(&self, instant: Instant) -> Time {
+    /// The same of another moment.
+    pub(crate) fn time_at(&self, instant: Instant) -> Time {
         Time(u32::try_from(instant.duration_since(self.started).as_secs()).unwrap_or(u32::MAX))
     }
 

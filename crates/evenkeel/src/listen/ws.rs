@@ -14,6 +14,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -109,8 +110,9 @@ pub(super) async fn deliver_mail(shared: &Shared, local: &RefCell<Local>, mut ma
 pub(super) async fn send_mail(shared: &Shared, local: &RefCell<Local>) {
     let mut stopping = shared.stopping.clone();
     let outgoing = local.borrow().sockets.outgoing();
+    let counters = Arc::clone(&local.borrow().worker.counters);
     tokio::select! {
-        () = outgoing.send_all() => {}
+        () = outgoing.send_all(&counters.buffers_kept) => {}
         () = stopped(&mut stopping) => {}
     }
 }
@@ -142,6 +144,7 @@ pub(super) async fn serve(
         queue,
         secret,
         peers: HashSet::new(),
+        last: None,
         seat: &seat,
         pings_left: PINGS_MAX,
         pace: Pace::of(source),
@@ -200,6 +203,8 @@ struct Socket<'a> {
     secret: Option<Hash32>,
     /// Who announced here and has not left.
     peers: HashSet<(InfoHash, PeerId)>,
+    /// Which of them did so last: most often it is the only one.
+    last: Option<(InfoHash, PeerId)>,
     seat: &'a Seat,
     pings_left: u32,
     pace: Pace,
@@ -320,7 +325,9 @@ impl Socket<'_> {
     fn take(&mut self, heard: Heard<'_>) -> Result<Turn, End> {
         let now = Instant::now();
         self.heard = now;
-        self.seat.use_now();
+        if self.heard_in_turn == 0 {
+            self.seat.use_now();
+        }
         match heard {
             Heard::Text(text) => self.take_text(text, now),
             Heard::Other(message) => match message.as_text() {
@@ -400,7 +407,8 @@ impl Socket<'_> {
         let peer = (ask.info_hash, ask.peer_id);
         let subject = Subject::Announce(ask.info_hash);
         let is_leaving = ask.event == Event::Stopped;
-        if !is_leaving && self.peers.len() >= PEERS_PER_SOCKET_MAX && !self.peers.contains(&peer) {
+        let is_known = self.last == Some(peer) || self.peers.contains(&peer);
+        if !is_leaving && !is_known && self.peers.len() >= PEERS_PER_SOCKET_MAX {
             self.count(Reason::Failed(Failure::SocketFull));
             return self.refuse(&Refused { failure: Failure::SocketFull, subject });
         }
@@ -418,9 +426,10 @@ impl Socket<'_> {
                 return self.queue.say(local.frame(|out| ws::write_failure(out, &refused)));
             }
         };
+        self.last = (!is_leaving).then_some(peer);
         if is_leaving {
             self.peers.remove(&peer);
-        } else {
+        } else if !is_known {
             self.peers.insert(peer);
         }
         if let Some(strangers) = &self.shared.strangers {
@@ -435,22 +444,24 @@ impl Socket<'_> {
     fn pass_offers_on(&self, local: &mut Local, ask: &Announce, offers: &Offers<'_>) {
         let node = &self.shared.node;
         let Local { worker, sockets, receivers, head, frame } = local;
+        let count = receivers.len().min(offers.list.len());
+        sockets.prefetch(&receivers[..count]);
         head.clear();
         ws::write_relay_head(head, &ask.info_hash, &ask.peer_id);
-        let mut post = Post::new(sockets, &self.shared.mailboxes, node.now());
+        let mut post = Post::new(sockets, &self.shared.mailboxes, node.time_at(self.heard));
         for (to, offer) in receivers.iter().zip(&offers.list) {
             let note = offer.id.map(|id| (node.offer_key(&ask.info_hash, &ask.peer_id, &id), self.id));
             post.put(*to, frame_in(frame, |out| ws::write_offer(out, head, offer)), note);
         }
         add(&worker.counters.offers_dropped, offers.dropped as u64);
-        add(&worker.counters.offers_relayed, receivers.len().min(offers.list.len()) as u64);
+        add(&worker.counters.offers_relayed, count as u64);
         add(&worker.counters.relays_lost, post.send() as u64);
     }
 
     /// Brings an answer to the socket whose offer it answers. There is no reply: clients expect none.
     fn pass_on(&self, answer: &Answer<'_>) -> usize {
         let node = &self.shared.node;
-        let now = node.now();
+        let now = node.time_at(self.heard);
         let offer = answer.offer_id.and_then(|id| {
             let key = node.offer_key(&answer.info_hash, &answer.to_peer_id, &id);
             self.queue.take_offer(key, now)
