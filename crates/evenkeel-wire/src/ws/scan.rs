@@ -100,8 +100,13 @@ impl<'a> Scan<'a> {
 
     /// Reads a string without escapes.
     pub fn plain_string(&mut self) -> Option<&'a str> {
-        let text = self.string()?;
-        memchr::memchr(b'\\', text.as_bytes()).is_none().then_some(text)
+        self.expect(b'"')?;
+        // Names are short: to look at them byte by byte takes less than to begin anything cleverer.
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let len = self.rest().iter().position(ends).filter(|len| self.rest()[*len] == b'"')?;
+        let text = self.text.get(self.at..self.at + len);
+        self.at += len + 1;
+        text
     }
 
     /// Reads a string; answers what stands between its quotes.

@@ -1,5 +1,7 @@
 //! Twenty bytes as JSON: a string of one character from U+0000 to U+00FF for each, escaped or not.
 
+use std::hint::select_unpredictable;
+
 /// Reads the JSON text of such a string; `None` if it is something else.
 pub(super) fn twenty(json: &str) -> Option<[u8; 20]> {
     let (bytes, rest) = first_twenty(json.as_bytes())?;
@@ -13,9 +15,9 @@ pub(super) fn first_twenty(json: &[u8]) -> Option<([u8; 20], &[u8])> {
     for byte in &mut bytes {
         // The quote at the end follows at least.
         let [first, second, ..] = *rest else { return None };
-        // Half of all bytes are written as two, which no branch can foresee.
+        // Half of all bytes are written as two, which no branch can foresee: the compiler must not make one.
         let is_two = first & 0xFE == 0xC2;
-        let written = if is_two { first << 6 | second & 0x3F } else { first };
+        let written = select_unpredictable(is_two, first << 6 | second & 0x3F, first);
         if IS_ITSELF[usize::from(first)] {
             (*byte, rest) = (written, &rest[1 + usize::from(is_two)..]);
         } else {
