@@ -20,13 +20,25 @@ pub(super) enum Part {
     Leechers(u8, u8),
 }
 
-/// What a policy says of a peer that the caller might be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Open,
-    /// Not now. The smaller the number, the sooner.
-    Closed(u32),
-    Never,
+/// What a policy says of a peer that the caller might be given. The smaller, the sooner it is its turn; a number, and not one
+/// of three things, since it is made for a hundred peers of an announce without a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Verdict(u32);
+
+impl Verdict {
+    pub(super) const OPEN: Self = Self(0);
+    pub(super) const NEVER: Self = Self(1 << 31);
+
+    /// Not now, and later than those with smaller lots.
+    #[inline]
+    pub(super) const fn closed(lot: u32) -> Self {
+        Self(lot >> 1 | 1)
+    }
+
+    #[inline]
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// A policy's rule for single peers.
@@ -48,7 +60,7 @@ pub(super) struct Anybody;
 impl Judge for Anybody {
     #[inline]
     fn judge<R: Record>(&self, _: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        Verdict::Open
+        Verdict::OPEN
     }
 }
 
@@ -142,22 +154,26 @@ impl Candidates<'_> {
         chance: &mut Chance<'_>,
         out: &mut Handout<'_>,
     ) {
-        let count = (self.len(), want);
+        let len = self.len();
         match self.families {
             // Nearly always: there is less to ask for each one that is drawn.
             [(_, first, _), (_, _, 0), (_, _, 0)] => {
-                draw(count, chance, &mut OneFamily::of(self, (&self.all.v4, first), judge, &mut out.v4));
+                let (list, room) = (&self.all.v4, &mut out.v4);
+                let count = (len, want.min(room.left()));
+                draw(count, chance, &mut OneFamily { candidates: self, list, first, judge, room });
             }
             [(_, _, 0), (_, first, _), (_, _, 0)] => {
-                draw(count, chance, &mut OneFamily::of(self, (&self.all.v6, first), judge, &mut out.v6));
+                let (list, room) = (&self.all.v6, &mut out.v6);
+                let count = (len, want.min(room.left()));
+                draw(count, chance, &mut OneFamily { candidates: self, list, first, judge, room });
             }
-            _ => draw(count, chance, &mut Mixed { candidates: self, judge, out }),
+            _ => draw((len, want), chance, &mut Mixed { candidates: self, judge, out }),
         }
     }
 
     /// Asks a policy about the candidates of a window, which goes on at the first one behind the last; what it says of each
     /// is told with the number that [`Candidates::give`] takes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look_at(
         &self,
         (start, count): (usize, usize),
@@ -183,7 +199,7 @@ impl Candidates<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn look_at_dialled<const N: usize>(
         &self,
         (list, first, before): (&List<'_, Peer<N>>, usize, usize),
@@ -192,51 +208,57 @@ impl Candidates<'_> {
         note: &mut impl FnMut(u32, Verdict),
     ) {
         let (own, first_number) = (self.own, number(before + range.start));
+        let end_number = number(before + range.end);
+        let is_anybody =
+            self.all.all_global && own.iter().all(|own| !(first_number..end_number).contains(own));
         let places = first + range.start..first + range.end;
         for (number, (at, record)) in (first_number..).zip(places.clone().zip(&list.records()[places])) {
-            if number != own[0] && number != own[1] && self.all.may_learn(record) {
+            if is_anybody || number != own[0] && number != own[1] && self.all.may_learn(record) {
                 note(number, judge.judge(record, (list, at)));
             }
         }
     }
 
     /// Hands out a candidate that was looked at.
+    #[inline]
     pub(super) fn give(&self, number: u32, out: &mut Handout<'_>) {
-        self.hand_out(number as usize, &Anybody, out);
+        self.hand_out(number, &Anybody, out);
     }
 
     /// Hands out record `number`, unless the caller may not learn of it; answers whether it did.
-    fn hand_out(&self, number: usize, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
+    #[inline]
+    fn hand_out(&self, number: u32, judge: &impl Judge, out: &mut Handout<'_>) -> bool {
         let [(_, v4_first, v4_len), (_, v6_first, v6_len), (_, web_first, _)] = self.families;
-        if number < v4_len {
-            return self.tell((&self.all.v4, v4_first + number), judge, &mut out.v4);
+        let at = number as usize;
+        if at < v4_len {
+            return self.tell((&self.all.v4, v4_first), &[number], judge, &mut out.v4) > 0;
         }
-        if number < v4_len + v6_len {
-            return self.tell((&self.all.v6, v6_first + number - v4_len), judge, &mut out.v6);
+        let at = at - v4_len;
+        if at < v6_len {
+            return self.tell((&self.all.v6, v6_first + at), &[0], judge, &mut out.v6) > 0;
         }
-        let at = web_first + number - v4_len - v6_len;
+        let at = web_first + at - v6_len;
         let peer = &self.all.web.records()[at];
         // Addresses are for the peers to tell each other.
-        let is_told = !self.all.is_asker(peer) && judge.judge(peer, (&self.all.web, at)) == Verdict::Open;
+        let is_told = !self.all.is_asker(peer) && judge.judge(peer, (&self.all.web, at)) == Verdict::OPEN;
         if let (true, Some(sockets)) = (is_told, &mut out.sockets) {
             sockets.push(peer.key.socket);
         }
         is_told
     }
 
-    #[inline]
+    /// Hands out some of a list's records, counted from `first` on, unless the caller may not learn of them.
+    #[inline(always)]
     fn tell<const N: usize>(
         &self,
-        (list, at): (&List<'_, Peer<N>>, usize),
+        (list, first): (&List<'_, Peer<N>>, usize),
+        numbers: &[u32],
         judge: &impl Judge,
         room: &mut Room<'_, N>,
-    ) -> bool {
-        let record = &list.records()[at];
-        let is_told = self.all.may_learn(record) && judge.judge(record, (list, at)) == Verdict::Open;
-        if is_told {
-            room.push(record, (list, at));
-        }
-        is_told
+    ) -> usize {
+        room.extend((list, first), numbers, |record, at| {
+            self.all.may_learn(record) && judge.judge(record, (list, at)) == Verdict::OPEN
+        })
     }
 }
 
@@ -254,59 +276,39 @@ struct Mixed<'a, 'b, 'c, J> {
 }
 
 impl<J: Judge> Draw for Mixed<'_, '_, '_, J> {
-    #[inline]
-    fn fetch(&self, drawn: u32) -> u32 {
-        number_without(self.candidates.own, drawn)
+    fn fetch(&self, drawn: &mut [u32]) {
+        drawn.iter_mut().for_each(|number| *number = number_without(self.candidates.own, *number));
     }
 
-    #[inline]
-    fn take(&mut self, number: u32) -> bool {
-        self.candidates.hand_out(number as usize, self.judge, self.out)
+    fn take(&mut self, numbers: &[u32]) -> usize {
+        let is_told = |number: &&u32| self.candidates.hand_out(**number, self.judge, self.out);
+        numbers.iter().filter(is_told).count()
     }
 }
 
 /// The same where all of them are dialled and of one family.
 struct OneFamily<'a, 'b, 'c, J, const N: usize> {
-    all: &'a Everybody<'a>,
-    own: [u32; 2],
+    candidates: &'a Candidates<'a>,
     list: &'a List<'a, Peer<N>>,
     /// The first one whom the caller may be given.
     first: usize,
-    /// Those from there on.
-    records: &'a [Peer<N>],
     judge: &'a J,
     room: &'b mut Room<'c, N>,
 }
 
-impl<'a, 'b, 'c, J, const N: usize> OneFamily<'a, 'b, 'c, J, N> {
-    fn of(
-        candidates: &'a Candidates<'a>,
-        (list, first): (&'a List<'a, Peer<N>>, usize),
-        judge: &'a J,
-        room: &'b mut Room<'c, N>,
-    ) -> Self {
-        let Candidates { all, own, .. } = candidates;
-        Self { all, own: *own, list, first, records: &list.records()[first..], judge, room }
-    }
-}
-
 impl<J: Judge, const N: usize> Draw for OneFamily<'_, '_, '_, J, N> {
     #[inline(always)]
-    fn fetch(&self, drawn: u32) -> u32 {
-        let number = number_without(self.own, drawn);
-        prefetch::lines(self.records.as_ptr().wrapping_add(number as usize), 1);
-        number
+    fn fetch(&self, drawn: &mut [u32]) {
+        let (own, first) = (self.candidates.own, self.list.records().as_ptr().wrapping_add(self.first));
+        for number in drawn {
+            *number = number_without(own, *number);
+            prefetch::lines(first.wrapping_add(*number as usize), 1);
+        }
     }
 
     #[inline(always)]
-    fn take(&mut self, number: u32) -> bool {
-        let record = &self.records[number as usize];
-        let place = (self.list, self.first + number as usize);
-        let is_told = self.all.may_learn(record) && self.judge.judge(record, place) == Verdict::Open;
-        if is_told {
-            self.room.push(record, place);
-        }
-        is_told
+    fn take(&mut self, numbers: &[u32]) -> usize {
+        self.candidates.tell((self.list, self.first), numbers, self.judge, self.room)
     }
 }
 

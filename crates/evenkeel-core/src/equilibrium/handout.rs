@@ -85,14 +85,51 @@ impl<'a, const N: usize> Room<'a, N> {
         Self { addrs: bytes.as_chunks_mut().0, len: 0, ids: None }
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, peer: &Peer<N>, (list, at): (&List<'_, Peer<N>>, usize)) {
-        if let Some(slot) = self.addrs.get_mut(self.len) {
+    /// How many more there is room for.
+    pub(super) fn left(&self) -> usize {
+        self.addrs.len() - self.len
+    }
+
+    /// Writes some of a list's records, counted from `first` on: those that are let in, as long as there is room. Answers how
+    /// many were written.
+    #[inline(always)]
+    pub(super) fn extend(
+        &mut self,
+        (list, first): (&List<'_, Peer<N>>, usize),
+        numbers: &[u32],
+        lets_in: impl Fn(&Peer<N>, usize) -> bool,
+    ) -> usize {
+        let (records, slots) = (&list.records()[first..], &mut self.addrs[self.len..]);
+        // Nearly always nobody wants ids: that loop is short.
+        let written = match &mut self.ids {
+            None => copy(records, numbers, slots, |peer, at| lets_in(peer, first + at)),
+            Some(ids) => copy(records, numbers, slots, |peer, at| {
+                let is_in = lets_in(peer, first + at);
+                ids.extend(list.id(first + at).filter(|_| is_in));
+                is_in
+            }),
+        };
+        self.len += written;
+        written
+    }
+}
+
+#[inline(always)]
+fn copy<const N: usize>(
+    records: &[Peer<N>],
+    numbers: &[u32],
+    slots: &mut [[u8; N]],
+    mut lets_in: impl FnMut(&Peer<N>, usize) -> bool,
+) -> usize {
+    let mut written = 0;
+    for number in numbers {
+        let Some(slot) = slots.get_mut(written) else { break };
+        let at = *number as usize;
+        let peer = &records[at];
+        if lets_in(peer, at) {
             *slot = peer.addr;
-            self.len += 1;
-            if let Some(ids) = &mut self.ids {
-                ids.extend(list.id(at));
-            }
+            written += 1;
         }
     }
+    written
 }

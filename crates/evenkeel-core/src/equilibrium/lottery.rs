@@ -65,5 +65,11 @@ fn spread(bits: u64) -> u64 {
 /// Whether a lot is within a share.
 #[inline]
 pub(super) fn is_open(lot: u32, share: u32) -> bool {
-    lot < share || share == ALL
+    u64::from(lot) < end_of(share)
+}
+
+/// The lots within a share are below.
+#[inline]
+pub(super) fn end_of(share: u32) -> u64 {
+    u64::from(share) + u64::from(share == ALL)
 }

@@ -16,7 +16,9 @@ use crate::swarm::{List, Record, View};
 pub struct Scratch {
     seen: Seen,
     /// A permutation in the making.
-    order: [u32; FEW],
+    order: [u16; FEW],
+    /// Those of a window who were looked at: what was said of each, and its number.
+    looked_at: [u64; WINDOW_MAX],
     /// Where the records are of those that were drawn and not taken yet.
     drawn: [u32; REPLY_PEERS_MAX as usize],
 }
@@ -27,11 +29,12 @@ struct Seen {
     /// In which round something was there last.
     rounds: [u8; Self::PLACES],
     round: u8,
-    salt: u32,
 }
 
 /// Up to so many candidates, a permutation is cheaper than drawing until something new comes.
 const FEW: usize = 512;
+/// No window is larger: as long as the longest list, rounded up so that a place in it needs no test.
+pub(super) const WINDOW_MAX: usize = (REPLY_PEERS_MAX as usize).next_power_of_two();
 /// Draws at most for each peer wanted. Only candidates out of the caller's scope are refused, and repeated
 /// draws of a set at least 2.5 times as large as what is wanted are rare, so that this is not reached while
 /// one in four candidates is in scope.
@@ -39,15 +42,15 @@ const TRIES: usize = 5;
 
 impl Default for Scratch {
     fn default() -> Self {
-        let seen = Seen { rounds: [0; Seen::PLACES], round: 0, salt: 0 };
-        Self { seen, order: [0; FEW], drawn: [0; REPLY_PEERS_MAX as usize] }
+        let seen = Seen { rounds: [0; Seen::PLACES], round: 0 };
+        Self { seen, order: [0; FEW], looked_at: [0; WINDOW_MAX], drawn: [0; REPLY_PEERS_MAX as usize] }
     }
 }
 
 impl Scratch {
-    /// Room for some numbers.
-    pub(super) fn order(&mut self) -> &mut [u32; FEW] {
-        &mut self.order
+    /// Room for what is said of a window.
+    pub(super) fn looked_at(&mut self) -> &mut [u64; WINDOW_MAX] {
+        &mut self.looked_at
     }
 }
 
@@ -56,23 +59,42 @@ impl Seen {
     /// twenty tries; when fifty are, in one of eighty.
     const PLACES: usize = 4096;
 
-    fn start_round(&mut self, rng: &mut fastrand::Rng) {
+    /// Answers its salt.
+    fn start_round(&mut self, rng: &mut fastrand::Rng) -> u32 {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
             self.rounds = [0; Self::PLACES];
             self.round = 1;
         }
-        self.salt = rng.u32(..);
+        rng.u32(..)
     }
 
-    /// Whether `number` is new in this round, as far as its place tells.
-    #[inline]
-    fn note(&mut self, number: u32) -> bool {
-        let hash = (u64::from(number ^ self.salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16;
-        let place = &mut self.rounds[usize::from(hash) % Self::PLACES];
-        let is_new = *place != self.round;
-        *place = self.round;
-        is_new
+    /// Draws numbers below `bound` that are new in this round, as far as their places tell; answers how many it found.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a swarm has less than 2^24 records, and a hash is cut on purpose"
+    )]
+    fn draw(
+        &mut self,
+        (bound, salt): (usize, u32),
+        tries: &mut usize,
+        drawn: &mut [u32],
+        rng: &mut fastrand::Rng,
+    ) -> usize {
+        // Copies stay in registers.
+        let (mut own_rng, mut left, round) = (rng.clone(), *tries, self.round);
+        let mut count = 0;
+        while count < drawn.len() && left > 0 {
+            left -= 1;
+            let number = below(bound, &mut own_rng) as u32;
+            let hash = u64::from(number ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+            let place = &mut self.rounds[hash as usize % Self::PLACES];
+            drawn[count] = number;
+            count += usize::from(*place != round);
+            *place = round;
+        }
+        (*rng, *tries) = (own_rng, left);
+        count
     }
 }
 
@@ -108,76 +130,78 @@ struct Connectable<'a>(&'a Asker<'a>);
 impl Judge for Connectable<'_> {
     #[inline]
     fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        if may_connect(self.0, record.state()) { Verdict::Open } else { Verdict::Never }
+        if may_connect(self.0, record.state()) { Verdict::OPEN } else { Verdict::NEVER }
     }
 }
 
 /// What is drawn: whoever may be handed out has a number.
 pub(super) trait Draw {
-    /// Where the record of a number is; it will be read soon.
-    fn fetch(&self, number: u32) -> u32;
-    /// Takes the one whose record is there, or refuses it.
-    fn take(&mut self, at: u32) -> bool;
+    /// Makes numbers of the caller's candidates those of their records, which will be read soon.
+    fn fetch(&self, drawn: &mut [u32]);
+    /// Takes those whose records these are, or refuses them; answers how many it took.
+    fn take(&mut self, records: &[u32]) -> usize;
 }
 
 /// Draws numbers below `len` until `want` of them are taken, each number at most once.
+#[inline(always)]
 pub(super) fn draw((len, want): (usize, usize), chance: &mut Chance<'_>, draw: &mut impl Draw) {
-    let bound = u32::try_from(len).unwrap_or(u32::MAX);
-    let (rng, Scratch { seen, order, drawn }) = (&mut *chance.rng, &mut *chance.scratch);
-    let drawn = &mut drawn[..want.min(REPLY_PEERS_MAX as usize)];
-    if len <= want {
-        for number in 0..bound {
-            let at = draw.fetch(number);
-            draw.take(at);
-        }
+    let Scratch { seen, order, drawn, .. } = &mut *chance.scratch;
+    let (rng, drawn) = (&mut *chance.rng, &mut drawn[..want.min(REPLY_PEERS_MAX as usize)]);
+    if len <= drawn.len() {
+        let all = &mut drawn[..len];
+        (0..).zip(&mut *all).for_each(|(number, slot)| *slot = number);
+        draw.fetch(all);
+        draw.take(all);
     } else if len <= FEW {
-        // The head of a random permutation (Fisher and Yates), as far as it is needed.
         let order = &mut order[..len];
-        for (number, slot) in (0..).zip(order.iter_mut()) {
-            *slot = number;
-        }
+        (0..).zip(&mut *order).for_each(|(number, slot)| *slot = number);
         let mut head = 0;
-        take_in_rounds(drawn, draw, || {
-            if head == order.len() {
-                return None;
-            }
-            order.swap(head, rng.usize(head..order.len()));
-            head += 1;
-            Some(order[head - 1])
+        take_in_rounds(drawn, draw, |drawn| {
+            let count = shuffle(&mut order[head..], drawn, rng);
+            head += count;
+            count
         });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
         let mut tries = want.saturating_mul(TRIES);
-        seen.start_round(rng);
-        take_in_rounds(drawn, draw, || {
-            while tries > 0 {
-                tries -= 1;
-                let number = rng.u32(..bound);
-                if seen.note(number) {
-                    return Some(number);
-                }
-            }
-            None
-        });
+        let salt = seen.start_round(rng);
+        take_in_rounds(drawn, draw, |drawn| seen.draw((len, salt), &mut tries, drawn, rng));
     }
 }
 
 /// Draws as many as are missing, has their records fetched, and only then takes them: they are all over memory, and
 /// thirty that are waited for one by one take longer than everything else in an announce.
-fn take_in_rounds(drawn: &mut [u32], draw: &mut impl Draw, mut next: impl FnMut() -> Option<u32>) {
+#[inline(always)]
+fn take_in_rounds(drawn: &mut [u32], draw: &mut impl Draw, mut next: impl FnMut(&mut [u32]) -> usize) {
     let mut missing = drawn.len();
     while missing > 0 {
-        let mut count = 0;
-        for slot in &mut drawn[..missing] {
-            let Some(number) = next() else { break };
-            *slot = draw.fetch(number);
-            count += 1;
-        }
+        let count = next(&mut drawn[..missing]);
         if count == 0 {
             return;
         }
-        for at in &drawn[..count] {
-            missing -= usize::from(draw.take(*at));
-        }
+        let drawn = &mut drawn[..count];
+        draw.fetch(drawn);
+        missing -= draw.take(drawn);
     }
+}
+
+/// Brings what is drawn to the head of a permutation (Fisher and Yates), no further than it is needed; answers how many were
+/// left to draw.
+fn shuffle(order: &mut [u16], drawn: &mut [u32], rng: &mut fastrand::Rng) -> usize {
+    // A copy stays in a register.
+    let (mut own_rng, bound) = (rng.clone(), order.len());
+    let count = drawn.len().min(bound);
+    for (head, slot) in drawn[..count].iter_mut().enumerate() {
+        order.swap(head, head + below(bound - head, &mut own_rng));
+        *slot = u32::from(order[head]);
+    }
+    *rng = own_rng;
+    count
+}
+
+/// A number below `bound`. That some are likelier than others shows after 2^32 draws at the earliest.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "it is below `bound`")]
+fn below(bound: usize, rng: &mut fastrand::Rng) -> usize {
+    ((u128::from(rng.u64(..)) * bound as u128) >> 64) as usize
 }

@@ -16,12 +16,14 @@
 //! policy is a head start at most.
 
 use std::cell::Cell;
+use std::hint::select_unpredictable;
 use std::ops::RangeInclusive;
 
 use super::candidates::{Candidates, Everybody, Judge, Part, Verdict};
 use super::handout::Handout;
-use super::lottery::{ALL, Lots, Lottery, is_open};
-use super::{Asker, Chance, may_connect, random};
+use super::lottery::{ALL, Lots, Lottery, end_of, is_open};
+use super::random::{self, WINDOW_MAX};
+use super::{Asker, Chance, may_connect};
 use crate::identity::Tier;
 use crate::rules::Rules;
 use crate::swarm::{Kind, List, Record, View};
@@ -153,12 +155,12 @@ fn choose_for_leecher(
     let share = ration.share(tier, asker.stay_secs, rules);
     let is_contested = share < ALL && swarm.top_tier_of_leechers() > Some(tier);
     let released = if is_contested { ration.released(asker.turn) } else { ALL };
-    let rule = Seeders { asker, lots, share, released, held_back: Cell::new(false) };
+    let rule = Seeders::of(asker, lots, (share, released));
 
     let others = everybody.part(Part::Others, out);
     let want = asker.want.min(out.room());
     let lim = want.saturating_sub(others.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
-    take_seeders(&seeders, lim, (&rule, ration.floor), chance, out);
+    let is_held_back = take_seeders(&seeders, lim, (&rule, ration.floor), chance, out);
     let rest = want.saturating_sub(out.len());
     let rule_of_leechers = Leechers::of(swarm, asker, ration, lottery);
     let unrationed = rule_of_leechers.unrationed();
@@ -166,28 +168,32 @@ fn choose_for_leecher(
     if out.len() == 0 {
         super::give_anybody(swarm, asker, chance, out);
     }
-    rule.held_back.get()
+    is_held_back
 }
 
-/// Looks at some seeders, and draws among those that are open.
+/// Looks at some seeders, and draws among those that are open; answers whether others are not.
 fn take_seeders(
     seeders: &Candidates<'_>,
     lim: usize,
-    (rule, floor): (&Seeders<'_>, usize),
+    (rule, floor): (&Seeders, usize),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
-) {
-    let window = window(seeders, lim.max(FEW), chance);
-    let open = draw_open(seeders, (window, lim), rule, chance, out);
-    if open < floor {
-        let mut nearest = Nearest::default();
-        seeders.look_at(window, rule, |number, verdict| {
-            if let Verdict::Closed(lot) = verdict {
-                nearest.note(lot, number);
-            }
-        });
-        nearest.first((floor - open).min(lim - open.min(lim))).for_each(|number| seeders.give(number, out));
+) -> bool {
+    if rule.are_all_open() {
+        random::take(seeders, lim, rule, chance, out);
+        return false;
     }
+    let window = window(seeders, lim.max(FEW), chance);
+    let mut look = look_at(seeders, window, (rule, NEAR), chance);
+    if look.open >= floor {
+        look.draw(lim, chance).for_each(|number| seeders.give(number, out));
+    } else {
+        if look.kept < floor {
+            look = look_at(seeders, window, (rule, Verdict::NEVER), chance);
+        }
+        look.first(floor.min(lim), chance).for_each(|number| seeders.give(number, out));
+    }
+    look.are_some_closed
 }
 
 /// A place that is drawn, and how many are looked at from there on. That they are next to each other in memory costs little
@@ -197,26 +203,70 @@ fn window(candidates: &Candidates<'_>, count: usize, chance: &mut Chance<'_>) ->
     (start, count)
 }
 
-/// Hands out some of those in a window who are open; answers how many are.
-#[inline(never)]
-fn draw_open(
+/// Where a floor looks for the smallest lots first: of 64 some 16 are below.
+const NEAR: Verdict = Verdict::closed(ALL / 4);
+
+/// What came of a look at a window; whom it was kept of is in memory that all choices share.
+struct Look {
+    /// Those whose turn it is soon enough.
+    kept: usize,
+    /// Those of them who are open.
+    open: usize,
+    are_some_closed: bool,
+}
+
+/// Looks at a window, and keeps those whose turn it is before `until`.
+#[inline(always)]
+fn look_at(
     candidates: &Candidates<'_>,
-    (window, lim): ((usize, usize), usize),
-    rule: &impl Judge,
+    window: (usize, usize),
+    (rule, until): (&impl Judge, Verdict),
     chance: &mut Chance<'_>,
-    out: &mut Handout<'_>,
-) -> usize {
-    let (order, rng) = (chance.scratch.order(), &mut *chance.rng);
-    let mut open = 0;
+) -> Look {
+    let looked_at = chance.scratch.looked_at();
+    let (mut kept, mut any) = (0, 0);
     candidates.look_at(window, rule, |number, verdict| {
-        order[open] = number;
-        open += usize::from(verdict == Verdict::Open);
+        looked_at[kept % WINDOW_MAX] = u64::from(verdict.number()) << 32 | u64::from(number);
+        kept += usize::from(verdict < until);
+        any |= verdict.number();
     });
-    for head in 0..lim.min(open) {
-        order.swap(head, rng.usize(head..open));
-        candidates.give(order[head], out);
+    let open = looked_at[..kept].iter().filter(|kept| was_open(**kept)).count();
+    Look { kept, open, are_some_closed: any & !Verdict::NEVER.number() != 0 }
+}
+
+impl Look {
+    /// Some of those who are open.
+    fn draw<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> impl Iterator<Item = u32> + 'a {
+        let (kept, rng) = (&mut chance.scratch.looked_at()[..self.kept], &mut *chance.rng);
+        if self.open < kept.len() {
+            let mut open = 0;
+            for at in 0..kept.len() {
+                kept[open] = kept[at];
+                open += usize::from(was_open(kept[open]));
+            }
+        }
+        let open = self.open;
+        (0..want.min(open)).map(move |head| {
+            kept.swap(head, rng.usize(head..open));
+            low_half(kept[head])
+        })
     }
-    open
+
+    /// Those whose turn it is first.
+    fn first<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> impl Iterator<Item = u32> + 'a {
+        let kept = &mut chance.scratch.looked_at()[..self.kept];
+        kept.sort_unstable();
+        kept.iter().take(want).map(|kept| low_half(*kept))
+    }
+}
+
+fn was_open(kept: u64) -> bool {
+    kept >> 32 == u64::from(Verdict::OPEN.number())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the upper half says what it is in the order of")]
+fn low_half(kept: u64) -> u32 {
+    kept as u32
 }
 
 fn choose_for_seeder(
@@ -254,9 +304,10 @@ fn take_leechers(
     };
     let count = if others.len() > FEW { FEW_OF_MANY } else { FEW };
     let window = window(others, count, chance);
-    let open = draw_open(others, (window, want), &Except { rule, tiers: &tiers }, chance, out);
+    let look = look_at(others, window, (&Except { rule, tiers: &tiers }, Verdict::closed(0)), chance);
+    look.draw(want, chance).for_each(|number| others.give(number, out));
     let kin = everybody.part(Part::Leechers(*tiers.start(), *tiers.end()), out);
-    random::take(&kin, want - open.min(want), rule, chance, out);
+    random::take(&kin, want - look.open.min(want), rule, chance, out);
 }
 
 /// Tiers from one to another.
@@ -273,44 +324,46 @@ impl<J: Judge> Judge for Except<'_, J> {
     fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
         let state = record.state();
         if state.kind() == Kind::Leecher && self.tiers.contains(&state.grade()) {
-            return Verdict::Never;
+            return Verdict::NEVER;
         }
         self.rule.judge(record, place)
     }
 }
 
 /// Which seeders a leecher may know.
-struct Seeders<'a> {
-    asker: &'a Asker<'a>,
+struct Seeders {
     lots: Lots,
-    /// Of those that are busy.
-    share: u32,
-    /// Of those that have room.
-    released: u32,
-    held_back: Cell<bool>,
+    /// By the grade of a seeder: the lots that are open are below.
+    ends: [u64; Tier::COUNT],
+    is_unconnectable: bool,
 }
 
-impl Judge for Seeders<'_> {
-    #[inline]
-    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        let state = record.state();
-        if !may_connect(self.asker, state) {
-            return Verdict::Never;
-        }
-        let share = match state.grade() {
-            0 => self.released,
-            grade if grade > self.asker.role.grade => self.share,
+impl Seeders {
+    /// With the shares of busy seeders and of those with room that are open.
+    fn of(asker: &Asker<'_>, lots: Lots, (busy, idle): (u32, u32)) -> Self {
+        let share = |grade| match grade {
+            0 => idle,
+            grade if grade > usize::from(asker.role.grade) => busy,
             _ => ALL,
         };
-        if share == ALL {
-            return Verdict::Open;
-        }
+        let ends = std::array::from_fn(|grade| end_of(share(grade)));
+        Self { lots, ends, is_unconnectable: asker.role.is_unconnectable }
+    }
+
+    fn are_all_open(&self) -> bool {
+        self.ends == [end_of(ALL); Tier::COUNT]
+    }
+}
+
+impl Judge for Seeders {
+    #[inline(always)]
+    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
+        let state = record.state();
         let lot = self.lots.lot(record);
-        if is_open(lot, share) {
-            return Verdict::Open;
-        }
-        self.held_back.set(true);
-        Verdict::Closed(lot)
+        let is_open = u64::from(lot) < self.ends[usize::from(state.grade())];
+        // Who can tell which of them are open?
+        let verdict = select_unpredictable(is_open, Verdict::OPEN, Verdict::closed(lot));
+        if self.is_unconnectable & state.is_unconnectable() { Verdict::NEVER } else { verdict }
     }
 }
 
@@ -356,12 +409,12 @@ impl Judge for Leechers<'_> {
     fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
         let (state, own) = (record.state(), self.asker.role.grade);
         if !may_connect(self.asker, state) {
-            return Verdict::Never;
+            return Verdict::NEVER;
         }
         let other = state.grade();
         let (low, share) = (own.min(other), self.shares[usize::from(own.min(other))]);
         if state.kind() != Kind::Leecher || own == other || low >= LOW_TIERS || share == ALL {
-            return Verdict::Open;
+            return Verdict::OPEN;
         }
         let lot = if own < other {
             self.lots.lot(record)
@@ -369,7 +422,7 @@ impl Judge for Leechers<'_> {
             let lots = self.lottery.lots_of(&R::source(&record.key()));
             lots.lot_of_bits(self.asker.key.bits())
         };
-        if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
+        if is_open(lot, share) { Verdict::OPEN } else { Verdict::closed(lot) }
     }
 }
 
@@ -402,53 +455,26 @@ impl Judge for Introductions<'_> {
     fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
         let state = record.state();
         if !may_connect(self.asker, state) {
-            return Verdict::Never;
+            return Verdict::NEVER;
         }
         let tier = state.grade();
         if state.kind() != Kind::Leecher || self.unrationed().is_none_or(|open| open.contains(&tier)) {
-            return Verdict::Open;
+            return Verdict::OPEN;
         }
         let (list, at) = place;
         let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
         let share = self.ration.share(tier, stay_secs, self.rules);
         if share == ALL {
-            return Verdict::Open;
+            return Verdict::OPEN;
         }
         if self.asker.role.grade == 0 {
-            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::Closed(0) };
+            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::closed(0) };
             self.released.set(left);
-            return Verdict::Open;
+            return Verdict::OPEN;
         }
         let lots = self.lottery.lots_of(&R::source(&record.key()));
         let lot = lots.lot_of_bits(self.asker.key.bits());
-        if is_open(lot, share) { Verdict::Open } else { Verdict::Closed(lot) }
-    }
-}
-
-/// The closed ones that would be opened first.
-#[derive(Default)]
-struct Nearest {
-    /// Ascending.
-    lots: [(u32, u32); Self::MAX],
-    len: usize,
-}
-
-impl Nearest {
-    /// No floor is higher.
-    const MAX: usize = 4;
-
-    fn note(&mut self, lot: u32, number: u32) {
-        let at = self.lots[..self.len].partition_point(|(other, _)| *other <= lot);
-        if at == Self::MAX {
-            return;
-        }
-        self.len = (self.len + 1).min(Self::MAX);
-        self.lots[at..self.len].rotate_right(1);
-        self.lots[at] = (lot, number);
-    }
-
-    fn first(&self, count: usize) -> impl Iterator<Item = u32> {
-        self.lots[..self.len].iter().take(count).map(|(_, number)| *number)
+        if is_open(lot, share) { Verdict::OPEN } else { Verdict::closed(lot) }
     }
 }
 
@@ -491,7 +517,6 @@ mod tests {
     #[test]
     fn shares_grow_until_everything_is_open() {
         for ration in [&DEFAULT, &AGGRESSIVE, &MILD] {
-            assert!(ration.floor <= Nearest::MAX);
             for (tier, shares) in ration.shares.iter().enumerate() {
                 assert!(shares.is_sorted() && shares[STEPS - 1] == ALL);
                 assert!(
@@ -505,16 +530,5 @@ mod tests {
         let percent = |secs| f64::from(DEFAULT.share(0, secs, &rules)) / f64::from(ALL) * 100.0;
         assert!((percent(599) - 5.0).abs() < 0.01 && (percent(600) - 5.25).abs() < 0.01);
         assert!(percent(61 * 600) < 100.0 && DEFAULT.share(0, 62 * 600, &rules) == ALL);
-    }
-
-    #[test]
-    fn the_nearest_are_those_with_the_smallest_lots() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut lots: Vec<u32> = (0..50).map(|_| rng.u32(..)).collect();
-        let mut nearest = Nearest::default();
-        lots.iter().zip(0..).for_each(|(lot, number)| nearest.note(*lot, number));
-        let found: Vec<_> = nearest.first(3).map(|number| lots[number as usize]).collect();
-        lots.sort_unstable();
-        assert_eq!(found, lots[..3]);
     }
 }

@@ -62,12 +62,12 @@ impl Judge for Rule<'_> {
             (asker.role.grade, asker.turn, state.grade())
         };
         if !may_connect(asker, state) {
-            return Verdict::Never;
+            return Verdict::NEVER;
         }
         if u16::from(waiting).saturating_add(turn) >= u16::from(sought) {
-            return Verdict::Open;
+            return Verdict::OPEN;
         }
         self.held_back.set(true);
-        Verdict::Closed(u32::from(sought.min(Tier::TOP.number())))
+        Verdict::closed(u32::from(sought.min(Tier::TOP.number())))
     }
 }
