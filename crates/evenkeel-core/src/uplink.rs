@@ -366,8 +366,8 @@ mod tests {
             let uplinks = Uplinks::default();
             uplinks.shift(shift);
             assert_eq!(uplinks.shifted(), shift);
-            // An hour at its best, of which half is seen, then always at 86 percent of that.
-            let rates = (0..12).map(|at| if at < 2 { 100 * MIB } else { 86 * MIB });
+            // An hour at its best, of which half is seen, then always at 84 percent of that.
+            let rates = (0..12).map(|at| if at < 2 { 100 * MIB } else { 84 * MIB });
             let judged = (2..).zip(rates).map(|(half_hour, rate)| {
                 let now = half_hour * 1800;
                 let sent = Some((Time(now - 1800), rate * 1800));

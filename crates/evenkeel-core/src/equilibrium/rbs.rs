@@ -33,7 +33,7 @@ use crate::swarm::{Kind, List, Record, View};
 pub enum Preset {
     /// Where it costs the community nothing.
     Default,
-    /// Where less is contested, too, and fewer leechers of higher tiers are known: more for those who give.
+    /// Where less is contested, too, and fewer seeders are left to everybody: more for those who give.
     Aggressive,
     /// A nudge, for swarms whose peers find each other anyway.
     Mild,
@@ -63,23 +63,16 @@ pub(crate) struct Ration {
 const STEPS: usize = 64;
 
 static DEFAULT: Ration = Ration {
-    shares: shares([5, 20, 55, 100], 105),
-    floor: 2,
+    shares: shares([2, 15, 75, 100], 105),
+    floor: 3,
     released: QUARTERS,
-    leechers: Some(2),
-    busy_percent: 78,
-    idle_percent: 70,
+    leechers: Some(1),
+    busy_percent: 76,
+    idle_percent: 68,
     wanted: 0.27,
 };
-static AGGRESSIVE: Ration = Ration {
-    floor: 1,
-    released: 1,
-    leechers: Some(1),
-    busy_percent: 75,
-    idle_percent: 65,
-    wanted: 0.1,
-    ..DEFAULT
-};
+static AGGRESSIVE: Ration =
+    Ration { floor: 1, released: 1, busy_percent: 75, idle_percent: 65, wanted: 0.1, ..DEFAULT };
 static MILD: Ration = Ration {
     shares: shares([35, 55, 80, 100], 110),
     floor: 3,
@@ -102,7 +95,7 @@ impl Preset {
 
 /// Up to so many seeders or leechers all are looked at, for those who are rationed and open.
 const FEW: usize = 64;
-/// Of more leechers, so many: those of a whole swarm who are open to one caller are two on average, so that it misses
+/// Of more leechers, so many: those of a whole swarm who are open to one caller are one or two, so that it misses
 /// little.
 const FEW_OF_MANY: usize = 16;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
@@ -525,10 +518,10 @@ mod tests {
             }
             assert_eq!(ration.shares[3], [ALL; STEPS], "the top waits for nothing");
         }
-        // 5 %, and 1.05 times as much after ten minutes; everything after 62 steps (1.05^62 = 20.6).
+        // 2 %, and 1.05 times as much after ten minutes; 41 % after 62 steps (1.05^62 = 20.6), and then everything.
         let rules = Rules::default();
         let percent = |secs| f64::from(DEFAULT.share(0, secs, &rules)) / f64::from(ALL) * 100.0;
-        assert!((percent(599) - 5.0).abs() < 0.01 && (percent(600) - 5.25).abs() < 0.01);
-        assert!(percent(61 * 600) < 100.0 && DEFAULT.share(0, 62 * 600, &rules) == ALL);
+        assert!((percent(599) - 2.0).abs() < 0.01 && (percent(600) - 2.1).abs() < 0.01);
+        assert!((percent(62 * 600) - 41.2).abs() < 0.1 && DEFAULT.share(0, 63 * 600, &rules) == ALL);
     }
 }
