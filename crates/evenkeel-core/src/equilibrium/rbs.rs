@@ -63,7 +63,7 @@ pub(crate) struct Ration {
 const STEPS: usize = 64;
 
 static DEFAULT: Ration = Ration {
-    shares: shares([2, 15, 75, 100], 105),
+    shares: shares([2, 18, 90, 100], 105),
     floor: 3,
     released: QUARTERS,
     leechers: Some(1),

@@ -50,10 +50,10 @@ const SHORT: [&str; 2] = ["random", "rbs"];
 const SEEDING: [&str; 5] = ["random", "list-ratio", "tier-backoff-symmetric", "rbs", "rbs-aggressive"];
 
 /// Good users that come during a run in which newcomers are looked at: one in ten more, so that the community stays what it
-/// is. And it is three times as large as others: of forty newcomers each, five seeds told the third download only to a
-/// quarter more or less.
+/// is. And it is eight times as large as others: of forty newcomers each, five seeds told the third download only to a
+/// quarter more or less, and of three times as many to a sixth.
 const NEWCOMERS: usize = 40;
-const COMMUNITIES: usize = 3;
+const COMMUNITIES: usize = 8;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(!options.seeds.is_empty(), "a seed is needed");
