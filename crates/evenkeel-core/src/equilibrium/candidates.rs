@@ -212,7 +212,9 @@ impl Candidates<'_> {
         let is_anybody =
             self.all.all_global && own.iter().all(|own| !(first_number..end_number).contains(own));
         let places = first + range.start..first + range.end;
-        for (number, (at, record)) in (first_number..).zip(places.clone().zip(&list.records()[places])) {
+        let records = &list.records()[places.clone()];
+        prefetch::lines(records.as_ptr(), size_of_val(records).div_ceil(prefetch::LINE_BYTES));
+        for (number, (at, record)) in (first_number..).zip(places.zip(records)) {
             if is_anybody || number != own[0] && number != own[1] && self.all.may_learn(record) {
                 note(number, judge.judge(record, (list, at)));
             }

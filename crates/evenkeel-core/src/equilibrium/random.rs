@@ -124,8 +124,8 @@ pub(super) fn take(
     candidates.draw(want, judge, chance, out);
 }
 
-/// Those that a caller can meet whom nobody can dial.
-struct Connectable<'a>(&'a Asker<'a>);
+/// Those that a caller can meet.
+pub(super) struct Connectable<'a>(pub(super) &'a Asker<'a>);
 
 impl Judge for Connectable<'_> {
     #[inline]

@@ -22,7 +22,7 @@ use std::ops::RangeInclusive;
 use super::candidates::{Candidates, Everybody, Judge, Part, Verdict};
 use super::handout::Handout;
 use super::lottery::{ALL, Lots, Lottery, end_of, is_open};
-use super::random::{self, WINDOW_MAX};
+use super::random::{self, Connectable, WINDOW_MAX};
 use super::{Asker, Chance, may_connect};
 use crate::identity::Tier;
 use crate::rules::Rules;
@@ -153,11 +153,16 @@ fn choose_for_leecher(
     let others = everybody.part(Part::Others, out);
     let want = asker.want.min(out.room());
     let lim = want.saturating_sub(others.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
-    let is_held_back = take_seeders(&seeders, lim, (&rule, ration.floor), chance, out);
+    let is_held_back = if rule.are_all_open() {
+        random::take(&seeders, lim, &Connectable(asker), chance, out);
+        false
+    } else {
+        take_seeders(&seeders, lim, (&rule, ration.floor), chance, out)
+    };
     let rest = want.saturating_sub(out.len());
     let rule_of_leechers = Leechers::of(swarm, asker, ration, lottery);
     let unrationed = rule_of_leechers.unrationed();
-    take_leechers((&everybody, &others), rest, (&rule_of_leechers, unrationed), chance, out);
+    take_leechers((&everybody, &others), (asker, rest), (&rule_of_leechers, unrationed), chance, out);
     if out.len() == 0 {
         super::give_anybody(swarm, asker, chance, out);
     }
@@ -172,10 +177,6 @@ fn take_seeders(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    if rule.are_all_open() {
-        random::take(seeders, lim, rule, chance, out);
-        return false;
-    }
     let window = window(seeders, lim.max(FEW), chance);
     let mut look = look_at(seeders, window, (rule, NEAR), chance);
     if look.open >= floor {
@@ -279,7 +280,7 @@ fn choose_for_seeder(
     let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
     let rule = Introductions { lottery, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
     let others = everybody.part(Part::Others, out);
-    take_leechers((&everybody, &others), asker.want, (&rule, rule.unrationed()), chance, out);
+    take_leechers((&everybody, &others), (asker, asker.want), (&rule, rule.unrationed()), chance, out);
     false
 }
 
@@ -287,20 +288,20 @@ fn choose_for_seeder(
 /// among those of the tiers that are not rationed.
 fn take_leechers(
     (everybody, others): (&Everybody<'_>, &Candidates<'_>),
-    want: usize,
+    (asker, want): (&Asker<'_>, usize),
     (rule, unrationed): (&impl Judge, Option<Tiers>),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) {
     let Some(tiers) = unrationed else {
-        return random::take(others, want, rule, chance, out);
+        return random::take(others, want, &Connectable(asker), chance, out);
     };
     let count = if others.len() > FEW { FEW_OF_MANY } else { FEW };
     let window = window(others, count, chance);
     let look = look_at(others, window, (&Except { rule, tiers: &tiers }, Verdict::closed(0)), chance);
     look.draw(want, chance).for_each(|number| others.give(number, out));
     let kin = everybody.part(Part::Leechers(*tiers.start(), *tiers.end()), out);
-    random::take(&kin, want - look.open.min(want), rule, chance, out);
+    random::take(&kin, want - look.open.min(want), &Connectable(asker), chance, out);
 }
 
 /// Tiers from one to another.
