@@ -63,7 +63,7 @@ pub(crate) struct Ration {
 const STEPS: usize = 64;
 
 static DEFAULT: Ration = Ration {
-    shares: shares([2, 18, 90, 100], 105),
+    shares: shares([1, 12, 90, 100], 105),
     floor: 3,
     released: QUARTERS,
     leechers: Some(1),
@@ -519,10 +519,10 @@ mod tests {
             }
             assert_eq!(ration.shares[3], [ALL; STEPS], "the top waits for nothing");
         }
-        // 2 %, and 1.05 times as much after ten minutes; 41 % after 62 steps (1.05^62 = 20.6), and then everything.
+        // 1 %, and 1.05 times as much after ten minutes; 21 % after 62 steps (1.05^62 = 20.6), and then everything.
         let rules = Rules::default();
         let percent = |secs| f64::from(DEFAULT.share(0, secs, &rules)) / f64::from(ALL) * 100.0;
-        assert!((percent(599) - 2.0).abs() < 0.01 && (percent(600) - 2.1).abs() < 0.01);
-        assert!((percent(62 * 600) - 41.2).abs() < 0.1 && DEFAULT.share(0, 63 * 600, &rules) == ALL);
+        assert!((percent(599) - 1.0).abs() < 0.01 && (percent(600) - 1.05).abs() < 0.01);
+        assert!((percent(62 * 600) - 20.6).abs() < 0.1 && DEFAULT.share(0, 63 * 600, &rules) == ALL);
     }
 }
