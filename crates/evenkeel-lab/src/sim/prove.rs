@@ -89,10 +89,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 fn jobs(seeds: &[u64], is_smoke: bool) -> anyhow::Result<Vec<Job>> {
     let mut cells: Vec<(String, Setup, &[&str])> = Vec::new();
     for regime in [Regime::Scarce, Regime::Balanced, Regime::Plenty, Regime::OneSeed] {
-        cells.push((regime.name().to_owned(), times(COMMUNITIES, Setup::new(regime)), &REGIMES));
+        cells.push((regime.name().to_owned(), times(COMMUNITIES, &Setup::new(regime)), &REGIMES));
     }
     let scarce = || Setup::new(Regime::Scarce);
-    let newcomers = times(COMMUNITIES_WITH_NEWCOMERS, Setup { newcomers: NEWCOMERS, ..scarce() });
+    let newcomers = times(COMMUNITIES_WITH_NEWCOMERS, &Setup { newcomers: NEWCOMERS, ..scarce() });
     cells.push(("newcomers".to_owned(), newcomers, &SHORT));
     cells.push(("pex 1".to_owned(), Setup { pex: 1.0, ..scarce() }, &SHORT));
     cells.push(("connectable 60 %".to_owned(), Setup { connectable: 60.0, ..scarce() }, &SHORT));
@@ -120,9 +120,9 @@ fn jobs(seeds: &[u64], is_smoke: bool) -> anyhow::Result<Vec<Job>> {
 }
 
 /// A community `count` times as large.
-fn times(count: usize, setup: Setup) -> Setup {
-    let Setup { users, torrents, newcomers, .. } = setup;
-    Setup { users: count * users, torrents: count * torrents, newcomers: count * newcomers, ..setup }
+fn times(count: usize, setup: &Setup) -> Setup {
+    let Setup { users, torrents, newcomers, .. } = *setup;
+    Setup { users: count * users, torrents: count * torrents, newcomers: count * newcomers, ..setup.clone() }
 }
 
 fn report(rows: &[Row], arms: &[Arm<'_>], seeds: &[u64]) -> String {
