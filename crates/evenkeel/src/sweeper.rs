@@ -30,11 +30,15 @@ pub(crate) fn run(node: &Arc<Node>, stop: &AtomicBool) {
     }
 }
 
-/// Sees whether the store has changed so much that there is memory to give back. What shrinks leaves room, and so does what
-/// grows: lists that have become longer are elsewhere now, and others rarely fit where they were.
+/// Sees whether the store has changed so much that there is memory to give back, and does so no longer. What shrinks leaves
+/// room, and so does what grows: lists that have become longer are elsewhere now, and others rarely fit where they were. But to
+/// give it back takes a millisecond, in which an announce that needs memory waits, with its shard.
 #[derive(Default)]
 struct Change {
+    /// When memory was given back.
     since: u64,
+    /// The last time.
+    last: u64,
 }
 
 impl Change {
@@ -43,11 +47,14 @@ impl Change {
     /// About a megabyte.
     const WORTH_IT: u64 = 50_000;
 
-    /// Whether it is larger or smaller than the last time that it was, by a thirty-second at least.
+    /// Whether it is larger or smaller than the last time that it was, by a thirty-second at least, and has hardly changed
+    /// meanwhile.
     fn note(&mut self, totals: &Totals) -> bool {
         let web = u64::from(totals.web_peers);
         let now = totals.peers() - web + Self::WEB_PEER * web;
-        let has_changed = now.abs_diff(self.since) >= Self::WORTH_IT.max(self.since / 32);
+        let is_calm = now.abs_diff(self.last) <= (now / 512).max(Self::WORTH_IT / 512);
+        self.last = now;
+        let has_changed = is_calm && now.abs_diff(self.since) >= Self::WORTH_IT.max(self.since / 32);
         if has_changed {
             self.since = now;
         }
@@ -60,10 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_back_once_when_the_store_has_changed() {
+    fn memory_is_given_back_once_when_the_store_has_changed_and_does_so_no_longer() {
         let mut change = Change::default();
-        let mut after =
+        let mut note =
             |v4_peers, web_peers| change.note(&Totals { v4_peers, web_peers, ..Totals::default() });
+        let mut after = |v4_peers, web_peers| {
+            let at_once = note(v4_peers, web_peers);
+            assert!(!at_once, "it changes");
+            note(v4_peers, web_peers)
+        };
         assert!(!after(40_000, 0), "so little is nothing");
         assert!(after(800_000, 0));
         assert!(!after(849_000, 0) && !after(751_000, 0), "little more or less is nothing, too");
