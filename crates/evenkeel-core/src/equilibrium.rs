@@ -20,7 +20,7 @@ use crate::keyed::Keyed;
 use crate::rules::Rules;
 use crate::swarm::{Kind, Known, PeerKey, Role, State, View};
 use crate::time::Time;
-use candidates::{Anybody, Everybody, Part};
+use candidates::{ALL, Anybody, Everybody, OTHERS, Part, SEEDERS};
 use handout::Handout;
 use list_size::Formula;
 use random::Scratch;
@@ -101,7 +101,7 @@ pub(crate) struct Asker<'a> {
 
 impl Asker<'_> {
     fn part(&self) -> Part {
-        if self.role.kind == Kind::Seeder { Part::Others } else { Part::All }
+        if self.role.kind == Kind::Seeder { OTHERS } else { ALL }
     }
 }
 
@@ -162,8 +162,8 @@ fn may_connect(asker: &Asker<'_>, other: State) -> bool {
 
 /// One peer, a seeder if there is one, for a caller that would go away empty-handed.
 fn give_anybody(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
-    let everybody = Everybody::of(swarm, asker);
-    for part in [Part::Seeders, Part::Others] {
+    let everybody = Everybody::of(swarm, asker, None);
+    for part in [SEEDERS, OTHERS] {
         if out.len() == 0 {
             random::take(&everybody.part(part, out), asker.want.min(1), &Anybody, chance, out);
         }

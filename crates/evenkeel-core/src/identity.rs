@@ -21,7 +21,7 @@ impl Tier {
     }
 
     /// Its number, 0 to 3.
-    pub fn number(self) -> u8 {
+    pub const fn number(self) -> u8 {
         self.0
     }
 }

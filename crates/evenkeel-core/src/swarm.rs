@@ -25,9 +25,10 @@ use column::{Column, Indexed};
 pub(crate) use column::{List, Record};
 use dialled::Dialled;
 use few::{Block, Few};
+pub(crate) use leechers::Starts;
 use ordered::Ordered;
 use peers::Twin;
-pub(crate) use peers::{Kind, Mark, Peer, Role, SocketId, State, WebKey, WebPeer, leecher_rank};
+pub(crate) use peers::{Kind, Mark, Peer, RANKS, Role, SocketId, State, WebKey, WebPeer, leecher_rank};
 use report::{Moved, Report};
 use rows::Row;
 

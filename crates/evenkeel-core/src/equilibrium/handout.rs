@@ -90,18 +90,19 @@ impl<'a, const N: usize> Room<'a, N> {
         self.addrs.len() - self.len
     }
 
-    /// Writes some of a list's records, counted from `first` on: those that are let in, as long as there is room. Answers how
-    /// many were written.
+    /// Writes some of a list's records, counted from `first` on, as long as there is room: those that are let in, or all of
+    /// them. Answers how many were written.
     #[inline(always)]
     pub(super) fn extend(
         &mut self,
         (list, first): (&List<'_, Peer<N>>, usize),
         numbers: &[u32],
-        lets_in: impl Fn(&Peer<N>, usize) -> bool,
+        (lets_all_in, lets_in): (bool, impl Fn(&Peer<N>, usize) -> bool),
     ) -> usize {
         let (records, slots) = (&list.records()[first..], &mut self.addrs[self.len..]);
-        // Nearly always nobody wants ids: that loop is short.
+        // Nearly always nobody wants ids: those loops are short.
         let written = match &mut self.ids {
+            None if lets_all_in => copy_all(records, numbers, slots),
             None => copy(records, numbers, slots, |peer, at| lets_in(peer, first + at)),
             Some(ids) => copy(records, numbers, slots, |peer, at| {
                 let is_in = lets_in(peer, first + at);
@@ -112,6 +113,15 @@ impl<'a, const N: usize> Room<'a, N> {
         self.len += written;
         written
     }
+}
+
+/// Where everybody is let in, there is less to do for each.
+#[inline(always)]
+fn copy_all<const N: usize>(records: &[Peer<N>], numbers: &[u32], slots: &mut [[u8; N]]) -> usize {
+    for (slot, number) in slots.iter_mut().zip(numbers) {
+        *slot = records[*number as usize].addr;
+    }
+    slots.len().min(numbers.len())
 }
 
 #[inline(always)]

@@ -40,14 +40,14 @@ impl Lottery {
 impl Lots {
     /// The lot for one of the others: evenly distributed, and open to a share that is as large.
     #[inline]
-    pub(super) fn lot<R: Record>(self, other: &R) -> u32 {
+    pub(super) fn lot<R: Record>(self, other: &R) -> u64 {
         self.lot_of_bits(other.bits())
     }
 
     /// The same for whoever's record has these bits.
     #[inline]
-    pub(super) fn lot_of_bits(self, bits: u64) -> u32 {
-        (spread(self.0 ^ bits) >> 32) as u32
+    pub(super) fn lot_of_bits(self, bits: u64) -> u64 {
+        spread(self.0 ^ bits)
     }
 
     /// Chance that is the same each time in the same turn.
@@ -62,14 +62,8 @@ fn spread(bits: u64) -> u64 {
     (bits ^ bits >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
-/// Whether a lot is within a share.
-#[inline]
-pub(super) fn is_open(lot: u32, share: u32) -> bool {
-    u64::from(lot) < end_of(share)
-}
-
 /// The lots within a share are below.
 #[inline]
 pub(super) fn end_of(share: u32) -> u64 {
-    u64::from(share) + u64::from(share == ALL)
+    if share == ALL { u64::MAX } else { u64::from(share) << 32 }
 }

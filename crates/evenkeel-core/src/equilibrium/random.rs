@@ -15,13 +15,18 @@ use crate::swarm::{List, Record, View};
 /// Memory for drawing; one for each thread, used again for every announce.
 pub struct Scratch {
     seen: Seen,
-    /// A permutation in the making.
-    order: [u16; FEW],
+    /// Numbers that were not drawn yet.
+    left: [u16; FEW],
     /// Those of a window who were looked at: what was said of each, and its number.
     looked_at: [u64; WINDOW_MAX],
-    /// Where the records are of those that were drawn and not taken yet.
-    drawn: [u32; REPLY_PEERS_MAX as usize],
+    /// Where the records are of those that were drawn and not taken yet, and of others that will be taken later.
+    drawn: Box<Drawn>,
+    kept: Box<Drawn>,
 }
+
+type Drawn = [u32; DRAWN_MAX];
+/// A power of two, so that a place in it needs no test.
+const DRAWN_MAX: usize = WINDOW_MAX;
 
 /// What was drawn already: a place for each number, which it shares with others. Who shares it is drawn anew for each
 /// round, so that nobody stands in the same one's way twice.
@@ -29,9 +34,11 @@ struct Seen {
     /// In which round something was there last.
     rounds: [u8; Self::PLACES],
     round: u8,
+    /// Of this round.
+    salt: u32,
 }
 
-/// Up to so many candidates, a permutation is cheaper than drawing until something new comes.
+/// Up to so many candidates, a list of those that are left is cheaper than drawing until something new comes.
 const FEW: usize = 512;
 /// No window is larger: as long as the longest list, rounded up so that a place in it needs no test.
 pub(super) const WINDOW_MAX: usize = (REPLY_PEERS_MAX as usize).next_power_of_two();
@@ -42,15 +49,25 @@ const TRIES: usize = 5;
 
 impl Default for Scratch {
     fn default() -> Self {
-        let seen = Seen { rounds: [0; Seen::PLACES], round: 0 };
-        Self { seen, order: [0; FEW], looked_at: [0; WINDOW_MAX], drawn: [0; REPLY_PEERS_MAX as usize] }
+        let seen = Seen { rounds: [0; Seen::PLACES], round: 0, salt: 0 };
+        let nobody = || Box::new([0; DRAWN_MAX]);
+        Self { seen, left: [0; FEW], looked_at: [0; WINDOW_MAX], drawn: nobody(), kept: nobody() }
     }
 }
 
 impl Scratch {
-    /// Room for what is said of a window.
-    pub(super) fn looked_at(&mut self) -> &mut [u64; WINDOW_MAX] {
-        &mut self.looked_at
+    /// Others may be drawn before these are taken.
+    pub(super) fn keep_drawn(&mut self) {
+        std::mem::swap(&mut self.drawn, &mut self.kept);
+    }
+
+    pub(super) fn kept(&self) -> &Drawn {
+        &self.kept
+    }
+
+    /// Room for what is said of windows, and for the numbers of those who are drawn from them.
+    pub(super) fn looked_at_and_drawn(&mut self) -> (&mut [u64; WINDOW_MAX], &mut Drawn) {
+        (&mut self.looked_at, &mut self.drawn)
     }
 }
 
@@ -59,54 +76,62 @@ impl Seen {
     /// twenty tries; when fifty are, in one of eighty.
     const PLACES: usize = 4096;
 
-    /// Answers its salt.
-    fn start_round(&mut self, rng: &mut fastrand::Rng) -> u32 {
+    /// Where those of `taken` are as if they had been drawn.
+    fn start_round(&mut self, taken: [u32; 2], rng: &mut fastrand::Rng) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
             self.rounds = [0; Self::PLACES];
             self.round = 1;
         }
-        rng.u32(..)
+        self.salt = rng.u32(..);
+        for number in taken {
+            self.rounds[place(number, self.salt)] = self.round;
+        }
     }
 
     /// Draws numbers below `bound` that are new in this round, as far as their places tell; answers how many it found.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a swarm has less than 2^24 records, and a hash is cut on purpose"
-    )]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a swarm has less than 2^24 records")]
     fn draw(
         &mut self,
-        (bound, salt): (usize, u32),
-        tries: &mut usize,
-        drawn: &mut [u32],
+        (bound, tries): (usize, &mut usize),
+        (drawn, want): (&mut Drawn, usize),
         rng: &mut fastrand::Rng,
+        fetch: impl Fn(u32),
     ) -> usize {
         // Copies stay in registers.
-        let (mut own_rng, mut left, round) = (rng.clone(), *tries, self.round);
+        let (mut own_rng, mut left, round, salt) = (rng.clone(), *tries, self.round, self.salt);
         let mut count = 0;
-        while count < drawn.len() && left > 0 {
-            left -= 1;
-            let number = below(bound, &mut own_rng) as u32;
-            let hash = u64::from(number ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-            let place = &mut self.rounds[hash as usize % Self::PLACES];
-            drawn[count] = number;
-            count += usize::from(*place != round);
-            *place = round;
+        while count < want && left > 0 {
+            let missing = left.min(want - count);
+            left -= missing;
+            for _ in 0..missing {
+                let number = below(bound, own_rng.u64(..)) as u32;
+                let known = &mut self.rounds[place(number, salt)];
+                fetch(number);
+                drawn[count % DRAWN_MAX] = number;
+                count += usize::from(*known != round);
+                *known = round;
+            }
         }
         (*rng, *tries) = (own_rng, left);
         count
     }
 }
 
+/// The place of a number: below [`Seen::PLACES`].
+#[inline(always)]
+fn place(number: u32, salt: u32) -> usize {
+    ((number ^ salt).wrapping_mul(0x9E37_79B1) >> (32 - Seen::PLACES.ilog2())) as usize
+}
+
 /// Writes as many peers as the caller wants, all as likely as each other.
 pub(super) fn choose(swarm: View<'_>, asker: &Asker<'_>, chance: &mut Chance<'_>, out: &mut Handout<'_>) {
-    let everybody = Everybody::of(swarm, asker);
+    let everybody = Everybody::of(swarm, asker, None);
     let candidates = everybody.part(asker.part(), out);
-    if asker.role.is_unconnectable {
-        take(&candidates, asker.want, &Connectable(asker), chance, out);
-    }
+    take(&candidates, asker.want, &Connectable(asker), chance, out);
     // Rather somebody whom it may not reach than nobody.
-    if out.len() == 0 {
+    if out.len() == 0 && asker.role.is_unconnectable {
         take(&candidates, asker.want, &Anybody, chance, out);
     }
 }
@@ -132,76 +157,100 @@ impl Judge for Connectable<'_> {
     fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
         if may_connect(self.0, record.state()) { Verdict::OPEN } else { Verdict::NEVER }
     }
+
+    #[inline]
+    fn lets_everybody_in(&self) -> bool {
+        !self.0.role.is_unconnectable
+    }
 }
 
-/// What is drawn: whoever may be handed out has a number.
-pub(super) trait Draw {
-    /// Makes numbers of the caller's candidates those of their records, which will be read soon.
-    fn fetch(&self, drawn: &mut [u32]);
-    /// Takes those whose records these are, or refuses them; answers how many it took.
-    fn take(&mut self, records: &[u32]) -> usize;
-}
-
-/// Draws numbers below `len` until `want` of them are taken, each number at most once.
+/// Draws numbers below `len` but for those of `own`, which are in order, until `want` of them are taken, each at most once. What
+/// `fetch` is told of will be read soon; `take` takes those whose numbers these are, or refuses them, and answers how many it
+/// took.
+///
+/// All are drawn and fetched, and only then taken: they are all over memory, and thirty that are waited for one by one take
+/// longer than everything else in an announce.
 #[inline(always)]
-pub(super) fn draw((len, want): (usize, usize), chance: &mut Chance<'_>, draw: &mut impl Draw) {
-    let Scratch { seen, order, drawn, .. } = &mut *chance.scratch;
-    let (rng, drawn) = (&mut *chance.rng, &mut drawn[..want.min(REPLY_PEERS_MAX as usize)]);
-    if len <= drawn.len() {
-        let all = &mut drawn[..len];
-        (0..).zip(&mut *all).for_each(|(number, slot)| *slot = number);
-        draw.fetch(all);
-        draw.take(all);
+pub(super) fn draw(
+    (len, own, want): (usize, [u32; 2], usize),
+    chance: &mut Chance<'_>,
+    fetch: impl Fn(u32),
+    mut take: impl FnMut(&[u32]) -> usize,
+) {
+    let Scratch { seen, left, drawn, .. } = &mut *chance.scratch;
+    let (rng, want) = (&mut *chance.rng, want.min(REPLY_PEERS_MAX as usize));
+    let end = len - own.iter().filter(|own| (**own as usize) < len).count();
+    if end <= want {
+        let all = &mut drawn[..end];
+        let skip = |number, skipped: &u32| number + u32::from(number >= *skipped);
+        (0..).zip(&mut *all).for_each(|(number, slot)| *slot = own.iter().fold(number, skip));
+        all.iter().for_each(|number| fetch(*number));
+        take(all);
     } else if len <= FEW {
-        let order = &mut order[..len];
-        (0..).zip(&mut *order).for_each(|(number, slot)| *slot = number);
-        let mut head = 0;
-        take_in_rounds(drawn, draw, |drawn| {
-            let count = shuffle(&mut order[head..], drawn, rng);
-            head += count;
+        let mut end = list_all_but(own, len, left);
+        take_in_rounds((drawn, want), take, |drawn, missing| {
+            let count = take_out(&mut left[..end], &mut drawn[..missing], rng, &fetch);
+            end -= count;
             count
         });
     } else {
         // Here `len` is at least 2.5 times the largest `want`.
         let mut tries = want.saturating_mul(TRIES);
-        let salt = seen.start_round(rng);
-        take_in_rounds(drawn, draw, |drawn| seen.draw((len, salt), &mut tries, drawn, rng));
+        seen.start_round(own, rng);
+        take_in_rounds((drawn, want), take, |drawn, missing| {
+            seen.draw((len, &mut tries), (drawn, missing), rng, &fetch)
+        });
     }
 }
 
-/// Draws as many as are missing, has their records fetched, and only then takes them: they are all over memory, and
-/// thirty that are waited for one by one take longer than everything else in an announce.
+/// Writes the numbers below `len` but for those of `own`; answers how many they are.
 #[inline(always)]
-fn take_in_rounds(drawn: &mut [u32], draw: &mut impl Draw, mut next: impl FnMut(&mut [u32]) -> usize) {
-    let mut missing = drawn.len();
+#[expect(clippy::cast_possible_truncation, reason = "`len` is small")]
+fn list_all_but(own: [u32; 2], len: usize, left: &mut [u16; FEW]) -> usize {
+    let (mut end, [first, second]) = (0, own.map(|own| len.min(own as usize)));
+    for range in [0..first, first + 1..second, second + 1..len] {
+        let count = range.len();
+        left[end..][..count].iter_mut().zip(range).for_each(|(slot, number)| *slot = number as u16);
+        end += count;
+    }
+    end
+}
+
+/// Draws as many as are missing, and takes them, until nobody is missing or left.
+#[inline(always)]
+fn take_in_rounds(
+    (drawn, want): (&mut Drawn, usize),
+    mut take: impl FnMut(&[u32]) -> usize,
+    mut next: impl FnMut(&mut Drawn, usize) -> usize,
+) {
+    let mut missing = want;
     while missing > 0 {
-        let count = next(&mut drawn[..missing]);
+        let count = next(drawn, missing);
         if count == 0 {
             return;
         }
-        let drawn = &mut drawn[..count];
-        draw.fetch(drawn);
-        missing -= draw.take(drawn);
+        missing -= take(&drawn[..count]);
     }
 }
 
-/// Brings what is drawn to the head of a permutation (Fisher and Yates), no further than it is needed; answers how many were
-/// left to draw.
-fn shuffle(order: &mut [u16], drawn: &mut [u32], rng: &mut fastrand::Rng) -> usize {
+/// Takes what is drawn out of those that are left, whose order is no matter; answers how many it took.
+#[inline(always)]
+fn take_out(left: &mut [u16], drawn: &mut [u32], rng: &mut fastrand::Rng, fetch: impl Fn(u32)) -> usize {
     // A copy stays in a register.
-    let (mut own_rng, bound) = (rng.clone(), order.len());
-    let count = drawn.len().min(bound);
-    for (head, slot) in drawn[..count].iter_mut().enumerate() {
-        order.swap(head, head + below(bound - head, &mut own_rng));
-        *slot = u32::from(order[head]);
+    let (mut own_rng, count) = (rng.clone(), drawn.len().min(left.len()));
+    for (slot, last) in drawn[..count].iter_mut().zip((0..left.len()).rev()) {
+        let at = below(last + 1, own_rng.u64(..));
+        *slot = u32::from(left[at]);
+        fetch(*slot);
+        left[at] = left[last];
     }
     *rng = own_rng;
     count
 }
 
-/// A number below `bound`. That some are likelier than others shows after 2^32 draws at the earliest.
+/// Makes chance a number below `bound`. That some are likelier than others shows after 2^32 draws at the earliest.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "it is below `bound`")]
-fn below(bound: usize, rng: &mut fastrand::Rng) -> usize {
-    ((u128::from(rng.u64(..)) * bound as u128) >> 64) as usize
+pub(super) fn below(bound: usize, chance: u64) -> usize {
+    ((u128::from(chance) * bound as u128) >> 64) as usize
 }

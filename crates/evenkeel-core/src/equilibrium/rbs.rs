@@ -17,16 +17,15 @@
 
 use std::cell::Cell;
 use std::hint::select_unpredictable;
-use std::ops::RangeInclusive;
 
-use super::candidates::{Candidates, Everybody, Judge, Part, Verdict};
+use super::candidates::{Candidates, Everybody, Judge, OTHERS, Part, SEEDERS, Verdict, leechers};
 use super::handout::Handout;
-use super::lottery::{ALL, Lots, Lottery, end_of, is_open};
+use super::lottery::{ALL, Lots, Lottery, end_of};
 use super::random::{self, Connectable, WINDOW_MAX};
-use super::{Asker, Chance, may_connect};
+use super::{Asker, Chance};
 use crate::identity::Tier;
 use crate::rules::Rules;
-use crate::swarm::{Kind, List, Record, View};
+use crate::swarm::{Kind, List, Record, Starts, State, View};
 
 /// How much is rationed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,11 +92,17 @@ impl Preset {
     }
 }
 
-/// Up to so many seeders or leechers all are looked at, for those who are rationed and open.
+/// Of a swarm's seeders so many are looked at, for those who are rationed and open.
 const FEW: usize = 64;
+/// Of more seeders than these, so many are looked at first: whoever may know few of them gets the floor's, and those can be
+/// had among them.
+const FEW_ENOUGH: usize = 32;
+const FEW_AT_FIRST: usize = 16;
+/// Up to so many leechers all who are rationed are looked at.
+const FEW_LEECHERS: usize = 40;
 /// Of more leechers, so many: those of a whole swarm who are open to one caller are one or two, so that it misses
 /// little.
-const FEW_OF_MANY: usize = 16;
+const FEW_OF_MANY: usize = 8;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
 const SEEDERS_PERCENT: usize = 60;
 /// All of the seeders with room.
@@ -133,8 +138,9 @@ fn choose_for_leecher(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let everybody = Everybody::of(swarm, asker);
-    let seeders = everybody.part(Part::Seeders, out);
+    let starts = swarm.starts();
+    let everybody = Everybody::of(swarm, asker, Some(&starts));
+    let seeders = everybody.part(SEEDERS, out);
     if seeders.len() <= ration.floor {
         random::choose(swarm, asker, chance, out);
         return false;
@@ -146,23 +152,40 @@ fn choose_for_leecher(
     let mut rng = lots.chance(asker.turn);
     let chance = &mut Chance { rng: &mut rng, scratch: chance.scratch };
     let share = ration.share(tier, asker.stay_secs, rules);
-    let is_contested = share < ALL && swarm.top_tier_of_leechers() > Some(tier);
+    // Of the busy seeders of a window fewer are open, on average, than the floor leaves to everybody.
+    let are_few = u64::from(share) * (FEW as u64) < u64::from(ALL) * ration.floor as u64;
+    let start = start_of_window(seeders.len(), lots, are_few, chance);
+    seeders.fetch((start, FEW_AT_FIRST));
+    let ends = ends_of_leechers(&starts, tier, ration);
+    let above_rule = Above { lots, end: ends[usize::from(State::order_of(Kind::Leecher, tier))] };
+    let below_rule = Below { lottery, own_bits: asker.key.bits(), ends: &ends };
+    let kin = unrationed(tier, &ends);
+    let above = everybody.part(OTHERS.start..kin.start, out);
+    let below = everybody.part(kin.end..OTHERS.end, out);
+    let kin = everybody.part(kin, out);
+    let leechers = Leechers::of([&above, &below, &kin], chance);
+    let is_contested = share < ALL && starts.leechers_above(tier) > 0;
     let released = if is_contested { ration.released(asker.turn) } else { ALL };
-    let rule = Seeders::of(asker, lots, (share, released));
+    let rule = Seeders::of(tier, lots, (share, released));
 
-    let others = everybody.part(Part::Others, out);
     let want = asker.want.min(out.room());
-    let lim = want.saturating_sub(others.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
-    let is_held_back = if rule.are_all_open() {
-        random::take(&seeders, lim, &Connectable(asker), chance, out);
-        false
-    } else {
-        take_seeders(&seeders, lim, (&rule, ration.floor), chance, out)
+    let lim = want.saturating_sub(leechers.len()).max((want * SEEDERS_PERCENT).div_ceil(100)).min(want);
+    // So many leechers will be wanted, whoever the seeders are: they are fetched meanwhile.
+    let expected = match rule {
+        None => lim.min(seeders.len()),
+        Some(_) if are_few => ration.floor,
+        Some(_) => want,
+    };
+    let ahead = kin.draw_ahead(want.saturating_sub(expected), chance);
+    let is_held_back = match rule {
+        None => {
+            random::take(&seeders, lim, &Connectable(asker), chance, out);
+            false
+        }
+        Some(rule) => take_seeders((&seeders, start, lim), (&rule, ration.floor, are_few), chance, out),
     };
     let rest = want.saturating_sub(out.len());
-    let rule_of_leechers = Leechers::of(swarm, asker, ration, lottery);
-    let unrationed = rule_of_leechers.unrationed();
-    take_leechers((&everybody, &others), (asker, rest), (&rule_of_leechers, unrationed), chance, out);
+    leechers.take((asker, rest, ahead), (&above_rule, &below_rule), chance, out);
     if out.len() == 0 {
         super::give_anybody(swarm, asker, chance, out);
     }
@@ -171,67 +194,95 @@ fn choose_for_leecher(
 
 /// Looks at some seeders, and draws among those that are open; answers whether others are not.
 fn take_seeders(
-    seeders: &Candidates<'_>,
-    lim: usize,
-    (rule, floor): (&Seeders, usize),
+    (seeders, start, lim): (&Candidates<'_>, usize, usize),
+    (rule, floor, are_few): (&Seeders, usize, bool),
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let window = window(seeders, lim.max(FEW), chance);
-    let mut look = look_at(seeders, window, (rule, NEAR), chance);
-    if look.open >= floor {
-        look.draw(lim, chance).for_each(|number| seeders.give(number, out));
-    } else {
-        if look.kept < floor {
-            look = look_at(seeders, window, (rule, Verdict::NEVER), chance);
-        }
-        look.first(floor.min(lim), chance).for_each(|number| seeders.give(number, out));
+    let mut window = (start, if seeders.len() > FEW_ENOUGH { FEW_AT_FIRST } else { FEW });
+    let mut look = Look::default();
+    look.at((seeders, window), (rule, NEAR), chance);
+    // Whoever may know few, and finds nobody open, would hardly find more than the floor among the others.
+    if window.1 == FEW_AT_FIRST && (look.open > 0 || !are_few) {
+        window = (start, lim.max(FEW));
+        look = Look::default();
+        look.at((seeders, window), (rule, NEAR), chance);
     }
+    if look.open < floor && look.kept < floor {
+        look = Look::default();
+        look.at((seeders, window), (rule, Verdict::NEVER), chance);
+    }
+    let numbers = if look.open < floor { look.first(floor.min(lim), chance) } else { look.draw(lim, chance) };
+    seeders.give(numbers, out);
     look.are_some_closed
 }
 
-/// A place that is drawn, and how many are looked at from there on. That they are next to each other in memory costs little
-/// time and no fairness: lots have nothing to do with places, and seeders do not connect to each other.
-fn window(candidates: &Candidates<'_>, count: usize, chance: &mut Chance<'_>) -> (usize, usize) {
-    let start = if candidates.len() > count { chance.rng.usize(..candidates.len()) } else { 0 };
-    (start, count)
+/// Where a leecher begins to look at seeders. One that gets hardly more than a floor begins at the same place each time: elsewhere
+/// the smallest lots are those of others. That those it finds are next to each other in memory costs no fairness: lots have
+/// nothing to do with places, and seeders do not connect to each other.
+fn start_of_window(seeders: usize, lots: Lots, are_few: bool, chance: &mut Chance<'_>) -> usize {
+    let chance = if are_few { lots.lot_of_bits(0) } else { chance.rng.u64(..) };
+    random::below(seeders, chance)
 }
 
-/// Where a floor looks for the smallest lots first: of 64 some 16 are below.
-const NEAR: Verdict = Verdict::closed(ALL / 4);
+/// Where a floor looks for the smallest lots first: of those who are looked at first some eight are below.
+const NEAR: Verdict = Verdict::closed(u64::MAX / 2);
 
-/// What came of a look at a window; whom it was kept of is in memory that all choices share.
+/// What came of looking at windows; whom it was kept of is in memory that all choices share.
+#[derive(Default)]
 struct Look {
     /// Those whose turn it is soon enough.
     kept: usize,
     /// Those of them who are open.
     open: usize,
     are_some_closed: bool,
-}
-
-/// Looks at a window, and keeps those whose turn it is before `until`.
-#[inline(always)]
-fn look_at(
-    candidates: &Candidates<'_>,
-    window: (usize, usize),
-    (rule, until): (&impl Judge, Verdict),
-    chance: &mut Chance<'_>,
-) -> Look {
-    let looked_at = chance.scratch.looked_at();
-    let (mut kept, mut any) = (0, 0);
-    candidates.look_at(window, rule, |number, verdict| {
-        looked_at[kept % WINDOW_MAX] = u64::from(verdict.number()) << 32 | u64::from(number);
-        kept += usize::from(verdict < until);
-        any |= verdict.number();
-    });
-    let open = looked_at[..kept].iter().filter(|kept| was_open(**kept)).count();
-    Look { kept, open, are_some_closed: any & !Verdict::NEVER.number() != 0 }
+    /// Candidates of windows before the last one. The numbers of the last one's go on from there.
+    before: u32,
 }
 
 impl Look {
+    /// Looks at a window, and keeps those whose turn it is before `until`.
+    #[inline(always)]
+    fn at(
+        &mut self,
+        (candidates, window): (&Candidates<'_>, (usize, usize)),
+        (rule, until): (&impl Judge, Verdict),
+        chance: &mut Chance<'_>,
+    ) {
+        let looked_at = chance.scratch.looked_at_and_drawn().0;
+        let (mut kept, mut any, before) = (self.kept, 0, self.before);
+        candidates.look_at(window, rule, |number, verdict| {
+            looked_at[kept % WINDOW_MAX] = u64::from(verdict.number()) << 32 | u64::from(before + number);
+            kept += usize::from(verdict < until);
+            any |= verdict.number();
+        });
+        self.open += looked_at[self.kept..kept].iter().filter(|kept| was_open(**kept)).count();
+        self.kept = kept;
+        self.are_some_closed |= any & !Verdict::NEVER.number() != 0;
+    }
+
+    /// Looks at a window, and keeps those who are open.
+    #[inline(always)]
+    fn at_open(
+        &mut self,
+        (candidates, window): (&Candidates<'_>, (usize, usize)),
+        rule: &impl Judge,
+        chance: &mut Chance<'_>,
+    ) {
+        let looked_at = chance.scratch.looked_at_and_drawn().0;
+        let (mut kept, before) = (self.kept, self.before);
+        candidates.look_at(window, rule, |number, verdict| {
+            looked_at[kept % WINDOW_MAX] = u64::from(before + number);
+            kept += usize::from(verdict == Verdict::OPEN);
+        });
+        self.open += kept - self.kept;
+        self.kept = kept;
+    }
+
     /// Some of those who are open.
-    fn draw<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> impl Iterator<Item = u32> + 'a {
-        let (kept, rng) = (&mut chance.scratch.looked_at()[..self.kept], &mut *chance.rng);
+    fn draw<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> &'a [u32] {
+        let (looked_at, drawn) = chance.scratch.looked_at_and_drawn();
+        let (kept, count) = (&mut looked_at[..self.kept], want.min(self.open).min(drawn.len()));
         if self.open < kept.len() {
             let mut open = 0;
             for at in 0..kept.len() {
@@ -239,18 +290,25 @@ impl Look {
                 open += usize::from(was_open(kept[open]));
             }
         }
-        let open = self.open;
-        (0..want.min(open)).map(move |head| {
-            kept.swap(head, rng.usize(head..open));
-            low_half(kept[head])
-        })
+        for (head, slot) in drawn[..count].iter_mut().enumerate() {
+            kept.swap(head, chance.rng.usize(head..self.open));
+            *slot = low_half(kept[head]);
+        }
+        &drawn[..count]
     }
 
     /// Those whose turn it is first.
-    fn first<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> impl Iterator<Item = u32> + 'a {
-        let kept = &mut chance.scratch.looked_at()[..self.kept];
-        kept.sort_unstable();
-        kept.iter().take(want).map(|kept| low_half(*kept))
+    fn first<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> &'a [u32] {
+        let (looked_at, drawn) = chance.scratch.looked_at_and_drawn();
+        let (kept, first) = (&looked_at[..self.kept], &mut drawn[..want.min(self.kept)]);
+        // Few of few: to sort them all takes longer. What is below `from` is taken, and becomes the largest.
+        let mut from = 0_u64;
+        for slot in &mut *first {
+            let least = kept.iter().map(|kept| kept.wrapping_sub(from)).min().unwrap_or_default() + from;
+            *slot = low_half(least);
+            from = least + 1;
+        }
+        first
     }
 }
 
@@ -270,57 +328,82 @@ fn choose_for_seeder(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let everybody = Everybody::of(swarm, asker);
+    let everybody = Everybody::of(swarm, asker, None);
     // One of so few is open to every leecher. Where it cannot be dialled they meet only if it is told of them.
-    if everybody.part(Part::Seeders, out).len() < ration.floor {
+    if everybody.part(SEEDERS, out).len() < ration.floor {
         random::choose(swarm, asker, chance, out);
         return false;
     }
-    let top = swarm.top_tier_of_leechers().unwrap_or_default();
+    let unrationed = match asker.role.grade {
+        0 if ration.released == QUARTERS => OTHERS,
+        0 => leechers(&(swarm.starts().top_tier_of_leechers().unwrap_or_default()..=Tier::TOP.number())),
+        grade => leechers(&(grade..=Tier::TOP.number())),
+    };
     let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
-    let rule = Introductions { lottery, asker, ration, rules, top, released: Cell::new(RELEASED_LEECHERS) };
-    let others = everybody.part(Part::Others, out);
-    take_leechers((&everybody, &others), (asker, asker.want), (&rule, rule.unrationed()), chance, out);
+    let rule = Introductions { lottery, asker, ration, rules, released: Cell::new(RELEASED_LEECHERS) };
+    let above = everybody.part(OTHERS.start..unrationed.start, out);
+    let below = everybody.part(unrationed.end..OTHERS.end, out);
+    let kin = everybody.part(unrationed, out);
+    let leechers = Leechers::of([&above, &below, &kin], chance);
+    let ahead = leechers.kin.draw_ahead(asker.want.min(out.room()), chance);
+    leechers.take((asker, asker.want, ahead), (&rule, &rule), chance, out);
     false
 }
 
-/// Draws among those that lack something: first among those who are rationed and open nevertheless, who are few, then
-/// among those of the tiers that are not rationed.
-fn take_leechers(
-    (everybody, others): (&Everybody<'_>, &Candidates<'_>),
-    (asker, want): (&Asker<'_>, usize),
-    (rule, unrationed): (&impl Judge, Option<Tiers>),
-    chance: &mut Chance<'_>,
-    out: &mut Handout<'_>,
-) {
-    let Some(tiers) = unrationed else {
-        return random::take(others, want, &Connectable(asker), chance, out);
-    };
-    let count = if others.len() > FEW { FEW_OF_MANY } else { FEW };
-    let window = window(others, count, chance);
-    let look = look_at(others, window, (&Except { rule, tiers: &tiers }, Verdict::closed(0)), chance);
-    look.draw(want, chance).for_each(|number| others.give(number, out));
-    let kin = everybody.part(Part::Leechers(*tiers.start(), *tiers.end()), out);
-    random::take(&kin, want - look.open.min(want), &Connectable(asker), chance, out);
+/// Those that lack something, as a rationed caller meets them.
+struct Leechers<'a> {
+    /// Those of higher tiers.
+    above: &'a Candidates<'a>,
+    /// Those of lower tiers, and partial seeds.
+    below: &'a Candidates<'a>,
+    /// Those of the tiers that are not rationed.
+    kin: &'a Candidates<'a>,
+    /// Those above and below who are looked at.
+    windows: [(usize, usize); 2],
 }
 
-/// Tiers from one to another.
-type Tiers = RangeInclusive<u8>;
+impl<'a> Leechers<'a> {
+    fn of([above, below, kin]: [&'a Candidates<'a>; 3], chance: &mut Chance<'_>) -> Self {
+        let are_many = above.len() + below.len() + kin.len() > FEW_LEECHERS;
+        let windows = [above, below].map(|candidates| {
+            let count = if are_many { FEW_OF_MANY } else { FEW_LEECHERS };
+            let start = if candidates.len() > count { chance.rng.usize(..candidates.len()) } else { 0 };
+            candidates.fetch((start, count));
+            (start, count)
+        });
+        Self { above, below, kin, windows }
+    }
 
-/// A rule for those who are not leechers of these tiers.
-struct Except<'a, J> {
-    rule: &'a J,
-    tiers: &'a Tiers,
-}
+    fn len(&self) -> usize {
+        self.above.len() + self.below.len() + self.kin.len()
+    }
 
-impl<J: Judge> Judge for Except<'_, J> {
-    #[inline]
-    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
-        let state = record.state();
-        if state.kind() == Kind::Leecher && self.tiers.contains(&state.grade()) {
-            return Verdict::NEVER;
+    /// Draws first among those who are rationed and open nevertheless, who are few, then among the others.
+    #[inline(always)]
+    fn take(
+        &self,
+        (asker, want, ahead): (&Asker<'_>, usize, usize),
+        (above_rule, below_rule): (&impl Judge, &impl Judge),
+        chance: &mut Chance<'_>,
+        out: &mut Handout<'_>,
+    ) {
+        let Self { above, below, kin, windows: [above_window, below_window] } = *self;
+        let mut look = Look::default();
+        look.at_open((above, above_window), above_rule, chance);
+        look.before = above.end();
+        look.at_open((below, below_window), below_rule, chance);
+        for number in look.draw(want, chance) {
+            match number.checked_sub(look.before) {
+                Some(number) => below.give(&[number], out),
+                None => above.give(&[*number], out),
+            }
         }
-        self.rule.judge(record, place)
+        let rest = want - look.open.min(want);
+        if ahead >= rest {
+            kin.give(&chance.scratch.kept()[..rest], out);
+        } else {
+            random::take(kin, rest, &Connectable(asker), chance, out);
+        }
     }
 }
 
@@ -329,94 +412,92 @@ struct Seeders {
     lots: Lots,
     /// By the grade of a seeder: the lots that are open are below.
     ends: [u64; Tier::COUNT],
-    is_unconnectable: bool,
 }
 
 impl Seeders {
-    /// With the shares of busy seeders and of those with room that are open.
-    fn of(asker: &Asker<'_>, lots: Lots, (busy, idle): (u32, u32)) -> Self {
+    /// With the shares of busy seeders and of those with room that are open; nothing if everybody is.
+    fn of(tier: u8, lots: Lots, (busy, idle): (u32, u32)) -> Option<Self> {
+        if idle == ALL && (busy == ALL || tier == Tier::TOP.number()) {
+            return None;
+        }
         let share = |grade| match grade {
             0 => idle,
-            grade if grade > usize::from(asker.role.grade) => busy,
+            grade if grade > usize::from(tier) => busy,
             _ => ALL,
         };
-        let ends = std::array::from_fn(|grade| end_of(share(grade)));
-        Self { lots, ends, is_unconnectable: asker.role.is_unconnectable }
-    }
-
-    fn are_all_open(&self) -> bool {
-        self.ends == [end_of(ALL); Tier::COUNT]
+        Some(Self { lots, ends: std::array::from_fn(|grade| end_of(share(grade))) })
     }
 }
 
 impl Judge for Seeders {
     #[inline(always)]
     fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        let state = record.state();
         let lot = self.lots.lot(record);
-        let is_open = u64::from(lot) < self.ends[usize::from(state.grade())];
+        // The order of a seeder is its grade.
+        let is_open = lot < self.ends[usize::from(record.state().order()) % Tier::COUNT];
         // Who can tell which of them are open?
-        let verdict = select_unpredictable(is_open, Verdict::OPEN, Verdict::closed(lot));
-        if self.is_unconnectable & state.is_unconnectable() { Verdict::NEVER } else { verdict }
+        select_unpredictable(is_open, Verdict::OPEN, Verdict::closed(lot))
     }
-}
-
-/// Which leechers a leecher may know: all of them, unless a preset rations them too. The same two know each other whoever
-/// of them announces.
-struct Leechers<'a> {
-    asker: &'a Asker<'a>,
-    lottery: Lottery,
-    lots: Lots,
-    /// Of the leechers above each tier, those that one of that tier may know.
-    shares: [u32; Tier::COUNT],
 }
 
 /// Tiers whose leechers are rationed among leechers, where a preset does so.
 const LOW_TIERS: u8 = 2;
 
-impl<'a> Leechers<'a> {
-    fn of(swarm: View<'_>, asker: &'a Asker<'a>, ration: &Ration, lottery: Lottery) -> Self {
-        let mut shares = [ALL; Tier::COUNT];
-        if let Some(known) = ration.leechers {
-            for (tier, share) in (0..LOW_TIERS.min(asker.role.grade + 1)).zip(&mut shares) {
-                let above = u32::try_from(swarm.leechers_above(tier)).unwrap_or(u32::MAX);
-                if above > known {
-                    let part = u64::from(ALL) * u64::from(known) / u64::from(above);
-                    *share = u32::try_from(part).unwrap_or(ALL);
-                }
-            }
-        }
-        let lots = lottery.lots_of(asker.key.source());
-        Self { asker, lottery, lots, shares }
-    }
+/// Which leechers a leecher may know, where a preset rations them too, by [`State::order`]: the lots that are open for the
+/// lower one of two are below. The same two know each other whoever of them announces.
+type Ends = [u64; State::ORDERS];
 
-    /// The tiers whose leechers are all open to the caller, unless everybody is.
-    fn unrationed(&self) -> Option<Tiers> {
-        let tier = self.asker.role.grade;
-        let is_rationed = self.shares[..usize::from(LOW_TIERS)].iter().any(|share| *share < ALL);
-        is_rationed.then_some(if tier < LOW_TIERS { tier..=tier } else { LOW_TIERS..=Tier::TOP.number() })
+/// Below the caller's own tier, and for its own.
+fn ends_of_leechers(starts: &Starts, own: u8, ration: &Ration) -> Ends {
+    let mut ends = [end_of(ALL); State::ORDERS];
+    let Some(known) = ration.leechers else { return ends };
+    for tier in 0..LOW_TIERS.min(own + 1) {
+        // Of the leechers above, those that one of this tier may know.
+        let above = starts.leechers_above(tier);
+        if known < above {
+            ends[usize::from(State::order_of(Kind::Leecher, tier))] = end_of(ALL / above * known);
+        }
+    }
+    ends
+}
+
+/// Those who lack something and are all open to a caller.
+fn unrationed(own: u8, ends: &Ends) -> Part {
+    let is_open = |tier| ends[usize::from(State::order_of(Kind::Leecher, tier))] == end_of(ALL);
+    match own {
+        _ if (0..LOW_TIERS).all(is_open) => OTHERS,
+        own if own < LOW_TIERS => leechers(&(own..=own)),
+        _ => leechers(&(LOW_TIERS..=Tier::TOP.number())),
     }
 }
 
-impl Judge for Leechers<'_> {
-    #[inline]
+/// Which leechers of higher tiers one of a low tier may know.
+struct Above {
+    lots: Lots,
+    /// The lots that are open are below.
+    end: u64,
+}
+
+impl Judge for Above {
+    #[inline(always)]
     fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        let (state, own) = (record.state(), self.asker.role.grade);
-        if !may_connect(self.asker, state) {
-            return Verdict::NEVER;
-        }
-        let other = state.grade();
-        let (low, share) = (own.min(other), self.shares[usize::from(own.min(other))]);
-        if state.kind() != Kind::Leecher || own == other || low >= LOW_TIERS || share == ALL {
-            return Verdict::OPEN;
-        }
-        let lot = if own < other {
-            self.lots.lot(record)
-        } else {
-            let lots = self.lottery.lots_of(&R::source(&record.key()));
-            lots.lot_of_bits(self.asker.key.bits())
-        };
-        if is_open(lot, share) { Verdict::OPEN } else { Verdict::closed(lot) }
+        select_unpredictable(self.lots.lot(record) < self.end, Verdict::OPEN, Verdict::NEVER)
+    }
+}
+
+/// Which ones of lower tiers may know a leecher.
+struct Below<'a> {
+    lottery: Lottery,
+    own_bits: u64,
+    ends: &'a Ends,
+}
+
+impl Judge for Below<'_> {
+    #[inline(always)]
+    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
+        let lot = self.lottery.lots_of(&R::source(&record.key())).lot_of_bits(self.own_bits);
+        let is_open = lot < self.ends[usize::from(record.state().order())];
+        select_unpredictable(is_open, Verdict::OPEN, Verdict::NEVER)
     }
 }
 
@@ -426,35 +507,18 @@ struct Introductions<'a> {
     asker: &'a Asker<'a>,
     ration: &'a Ration,
     rules: &'a Rules,
-    /// Of the leechers here.
-    top: u8,
     /// Of leechers that somebody is above, as many more may be told to a seeder with room.
     released: Cell<u32>,
-}
-
-impl Introductions<'_> {
-    /// The tiers whose leechers are all open to the caller, unless everybody is.
-    fn unrationed(&self) -> Option<Tiers> {
-        let low = match self.asker.role.grade {
-            0 if self.ration.released == QUARTERS => return None,
-            0 => self.top,
-            grade => grade,
-        };
-        Some(low..=Tier::TOP.number())
-    }
 }
 
 impl Judge for Introductions<'_> {
     #[inline]
     fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
         let state = record.state();
-        if !may_connect(self.asker, state) {
-            return Verdict::NEVER;
-        }
-        let tier = state.grade();
-        if state.kind() != Kind::Leecher || self.unrationed().is_none_or(|open| open.contains(&tier)) {
+        if state.kind() != Kind::Leecher {
             return Verdict::OPEN;
         }
+        let tier = state.grade();
         let (list, at) = place;
         let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
         let share = self.ration.share(tier, stay_secs, self.rules);
@@ -462,13 +526,13 @@ impl Judge for Introductions<'_> {
             return Verdict::OPEN;
         }
         if self.asker.role.grade == 0 {
-            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::closed(0) };
+            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::NEVER };
             self.released.set(left);
             return Verdict::OPEN;
         }
         let lots = self.lottery.lots_of(&R::source(&record.key()));
-        let lot = lots.lot_of_bits(self.asker.key.bits());
-        if is_open(lot, share) { Verdict::OPEN } else { Verdict::closed(lot) }
+        let is_open = lots.lot_of_bits(self.asker.key.bits()) < end_of(share);
+        if is_open { Verdict::OPEN } else { Verdict::NEVER }
     }
 }
 

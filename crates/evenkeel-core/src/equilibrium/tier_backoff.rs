@@ -12,7 +12,6 @@ use std::cell::Cell;
 use super::candidates::{Everybody, Judge, Verdict};
 use super::{Asker, Chance, may_connect, random};
 use crate::equilibrium::handout::Handout;
-use crate::identity::Tier;
 use crate::swarm::{Kind, List, Record, View};
 
 /// How literally the idea is taken.
@@ -34,7 +33,7 @@ pub(super) fn choose(
     out: &mut Handout<'_>,
 ) -> bool {
     let rule = Rule { asker, form, held_back: Cell::new(false) };
-    let everybody = Everybody::of(swarm, asker);
+    let everybody = Everybody::of(swarm, asker, None);
     random::take(&everybody.part(asker.part(), out), asker.want, &rule, chance, out);
     if out.len() == 0 && form == Form::Symmetric && asker.role.kind == Kind::Leecher {
         super::give_anybody(swarm, asker, chance, out);
@@ -68,6 +67,6 @@ impl Judge for Rule<'_> {
             return Verdict::OPEN;
         }
         self.held_back.set(true);
-        Verdict::closed(u32::from(sought.min(Tier::TOP.number())))
+        Verdict::NEVER
     }
 }

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use evenkeel_wire::{Endpoint, PeerId};
 
-use super::ordered::{Ordered, Ranks, start_of};
-use super::peers::State;
+use super::ordered::{Ordered, Ranks, start_of, starts};
+use super::peers::{RANKS, State};
 use super::report::Report;
 use super::rows::{Beside, Row, Rows};
 use crate::addresses::source;
@@ -184,16 +184,20 @@ impl<'a, R: Record> List<'a, R> {
         self.records
     }
 
-    /// How many of the records are seeders: the first ones.
-    pub(crate) fn seeders(self) -> usize {
-        self.start_of(1)
-    }
-
     /// The first record of a rank ([`State::rank`]) or behind it.
     pub(crate) fn start_of(self, rank: u8) -> usize {
         match self.index {
+            _ if rank >= RANKS => self.len(),
             None => start_of(self.records, rank),
             Some(tables) => tables.ranks.start_of(rank),
+        }
+    }
+
+    /// Where each rank begins, and where the last one ends.
+    pub(crate) fn starts(self) -> [u32; RANKS as usize + 1] {
+        match self.index {
+            None => starts(self.records),
+            Some(tables) => tables.ranks.starts(),
         }
     }
 
@@ -525,7 +529,7 @@ mod tests {
         }
         assert!(list.records().is_sorted_by_key(|peer| peer.state().rank()));
         let seeders = list.records().iter().filter(|peer| peer.state().kind() == Kind::Seeder);
-        assert_eq!(list.seeders(), seeders.count());
+        assert_eq!(list.start_of(1), seeders.count());
     }
 
     #[test]

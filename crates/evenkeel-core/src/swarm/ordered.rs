@@ -5,12 +5,12 @@
 use std::ops::Range;
 
 use super::column::Record;
-use super::peers::{RANKS, Role};
+use super::peers::{RANKS, Role, State};
 use crate::time::Stamp;
 
 /// How many records of a long list are of each rank.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ranks([u32; RANKS]);
+pub(super) struct Ranks([u32; RANKS as usize]);
 
 impl Ranks {
     pub(super) fn of<R: Record>(records: &[R]) -> Self {
@@ -21,7 +21,17 @@ impl Ranks {
 
     /// The first record of a rank or behind it.
     pub(super) fn start_of(&self, rank: u8) -> usize {
-        self.0[..usize::from(rank).min(RANKS)].iter().map(|count| *count as usize).sum()
+        self.0[..usize::from(rank.min(RANKS))].iter().map(|count| *count as usize).sum()
+    }
+
+    /// Where each rank begins.
+    pub(super) fn starts(&self) -> [u32; RANKS as usize + 1] {
+        let mut start = 0;
+        std::array::from_fn(|rank| {
+            let this = start;
+            start += self.0.get(rank).copied().unwrap_or_default();
+            this
+        })
     }
 
     /// A record is of another rank now; of none before it came and after it went.
@@ -37,7 +47,17 @@ impl Ranks {
 
 /// The same, of a list that is short enough to look.
 pub(super) fn start_of<R: Record>(records: &[R], rank: u8) -> usize {
-    records.partition_point(|peer| peer.state().rank() < rank)
+    let first = State::first_order(rank);
+    records.partition_point(|peer| peer.state().order() < first)
+}
+
+/// Where each rank begins in such a list.
+pub(super) fn starts<R: Record>(records: &[R]) -> [u32; RANKS as usize + 1] {
+    // Each search by itself: the processor does them side by side.
+    let mut starts = [0; RANKS as usize + 1];
+    #[expect(clippy::cast_possible_truncation, reason = "the list is short")]
+    (0..).zip(&mut starts).for_each(|(rank, start)| *start = start_of(records, rank) as u32);
+    starts
 }
 
 /// Records that are kept in the order of their ranks. Within a rank there is no order, so that a record passes a whole

@@ -41,7 +41,7 @@ impl Role {
 }
 
 /// How many ranks there are.
-pub(super) const RANKS: usize = Tier::COUNT + 2;
+pub(crate) const RANKS: u8 = Tier::TOP.number() + 3;
 
 /// Seeders, then leechers, those of the highest tier first, then partial seeds.
 #[inline]
@@ -70,14 +70,15 @@ impl Kind {
     }
 }
 
-/// Kind (2 bits), counted (1), unconnectable (1), grade (2), stamp of the last announce (10).
+/// Order (4 bits), counted (1), unconnectable (1), stamp of the last announce (10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State(u16);
 
 impl State {
-    const COUNTED: u16 = 1 << 2;
-    const UNCONNECTABLE: u16 = 1 << 3;
-    const GRADE_SHIFT: u32 = 4;
+    const COUNTED: u16 = 1 << 4;
+    const UNCONNECTABLE: u16 = 1 << 5;
+    /// Orders are below.
+    pub(crate) const ORDERS: usize = 16;
 
     /// Of a peer that announces now, and is counted.
     pub(crate) fn new(role: Role, now: Stamp) -> Self {
@@ -88,7 +89,7 @@ impl State {
 
     #[inline]
     pub(crate) fn kind(self) -> Kind {
-        match self.0 & 3 {
+        match self.order() >> 2 {
             0 => Kind::Seeder,
             1 => Kind::Leecher,
             _ => Kind::Partial,
@@ -98,7 +99,32 @@ impl State {
     /// See [`Role::grade`].
     #[inline]
     pub(crate) fn grade(self) -> u8 {
-        (self.0 >> Self::GRADE_SHIFT & 3) as u8
+        let order = self.order();
+        if order >> 2 == Kind::Leecher as u8 { !order & 3 } else { order & 3 }
+    }
+
+    /// Its kind and grade in a number: that of a lower rank is smaller, which makes a list quick to search.
+    #[inline]
+    pub(crate) fn order(self) -> u8 {
+        (self.0 & 15) as u8
+    }
+
+    /// The order of a kind and grade.
+    #[inline]
+    pub(crate) fn order_of(kind: Kind, grade: u8) -> u8 {
+        let grade = if kind == Kind::Leecher { !grade & 3 } else { grade & 3 };
+        (kind as u8) << 2 | grade
+    }
+
+    /// The least order of a rank.
+    #[inline]
+    pub(super) fn first_order(rank: u8) -> u8 {
+        match rank {
+            0 => 0,
+            rank if rank < RANKS => rank + 3,
+            // That of nobody.
+            _ => u8::MAX,
+        }
     }
 
     /// Its place among the records of its swarm, which are in the order of this.
@@ -115,9 +141,9 @@ impl State {
 
     pub(crate) fn set(&mut self, role: Role, now: Stamp) {
         let unconnectable = u16::from(role.is_unconnectable) * Self::UNCONNECTABLE;
-        let grade = u16::from(role.grade & 3) << Self::GRADE_SHIFT;
+        let order = u16::from(Self::order_of(role.kind, role.grade));
         let stamp = now.bits() << (16 - Stamp::BITS);
-        self.0 = role.kind as u16 | self.0 & Self::COUNTED | unconnectable | grade | stamp;
+        self.0 = order | self.0 & Self::COUNTED | unconnectable | stamp;
     }
 
     pub(crate) fn stamp(self) -> Stamp {
