@@ -52,7 +52,7 @@ if [ "${1:-}" = --controller ]; then
     $passed
     exit
 fi
-"$lab" sim prove --seeds 986,987,988,989,990 --markdown "$folder/report" --json "$folder/json" --svg "$folder" ||
+"$lab" sim prove --seeds 991,992,993,994,995 --markdown "$folder/report" --json "$folder/json" --svg "$folder" ||
     passed=false
 [ -s "$folder/report" ] || exit 1
 seconds=$(($(date +%s) - seconds))
