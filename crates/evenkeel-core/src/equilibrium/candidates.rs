@@ -19,7 +19,7 @@ pub(super) const SEEDERS: Part = 0..1;
 pub(super) const OTHERS: Part = 1..RANKS;
 
 /// Leechers of tiers from one to another.
-pub(super) fn leechers(tiers: &RangeInclusive<u8>) -> Part {
+pub(super) fn of_tiers(tiers: &RangeInclusive<u8>) -> Part {
     leecher_rank(*tiers.end())..leecher_rank(*tiers.start()) + 1
 }
 

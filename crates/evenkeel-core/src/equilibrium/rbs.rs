@@ -15,17 +15,24 @@
 //! Known weakness: peers that find each other without the tracker (PEX, DHT) are rationed by nobody. In public swarms the
 //! policy is a head start at most.
 
+mod leechers;
+mod look;
+
 use std::cell::Cell;
 use std::hint::select_unpredictable;
 
-use super::candidates::{Candidates, Everybody, Judge, OTHERS, Part, SEEDERS, Verdict, leechers};
+use self::leechers::{
+    Above, Below, Introductions, Leechers, RELEASED_LEECHERS, ends_of_leechers, unrationed,
+};
+use self::look::Look;
+use super::candidates::{Candidates, Everybody, Judge, OTHERS, SEEDERS, Verdict, of_tiers};
 use super::handout::Handout;
 use super::lottery::{ALL, Lots, Lottery, end_of};
-use super::random::{self, Connectable, WINDOW_MAX};
+use super::random::{self, Connectable};
 use super::{Asker, Chance};
 use crate::identity::Tier;
 use crate::rules::Rules;
-use crate::swarm::{Kind, List, Record, Starts, State, View};
+use crate::swarm::{Kind, List, Record, State, View};
 
 /// How much is rationed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,20 +105,12 @@ const FEW: usize = 64;
 /// had among them.
 const FEW_ENOUGH: usize = 32;
 const FEW_AT_FIRST: usize = 16;
-/// Up to so many leechers all who are rationed are looked at.
-const FEW_LEECHERS: usize = 40;
-/// Of more leechers, so many: those of a whole swarm who are open to one caller are one or two, so that it misses
-/// little.
-const FEW_OF_MANY: usize = 8;
 /// At least this share of a list is kept for seeders, in percent; the rest is for leechers, who have pieces too.
 const SEEDERS_PERCENT: usize = 60;
 /// All of the seeders with room.
 const QUARTERS: u32 = 4;
 /// Announces after which a leecher from which seeders were held back is no longer asked to come back sooner.
 pub(super) const HURRIED_TURNS: u16 = 4;
-/// Leechers below the top that a seeder with room is told of at a time.
-const RELEASED_LEECHERS: u32 = 2;
-
 /// Writes the caller's peers; answers whether some were held back.
 #[inline(never)]
 pub(super) fn choose(
@@ -228,99 +227,6 @@ fn start_of_window(seeders: usize, lots: Lots, are_few: bool, chance: &mut Chanc
 /// Where a floor looks for the smallest lots first: of those who are looked at first some eight are below.
 const NEAR: Verdict = Verdict::closed(u64::MAX / 2);
 
-/// What came of looking at windows; whom it was kept of is in memory that all choices share.
-#[derive(Default)]
-struct Look {
-    /// Those whose turn it is soon enough.
-    kept: usize,
-    /// Those of them who are open.
-    open: usize,
-    are_some_closed: bool,
-    /// Candidates of windows before the last one. The numbers of the last one's go on from there.
-    before: u32,
-}
-
-impl Look {
-    /// Looks at a window, and keeps those whose turn it is before `until`.
-    #[inline(always)]
-    fn at(
-        &mut self,
-        (candidates, window): (&Candidates<'_>, (usize, usize)),
-        (rule, until): (&impl Judge, Verdict),
-        chance: &mut Chance<'_>,
-    ) {
-        let looked_at = chance.scratch.looked_at_and_drawn().0;
-        let (mut kept, mut any, before) = (self.kept, 0, self.before);
-        candidates.look_at(window, rule, |number, verdict| {
-            looked_at[kept % WINDOW_MAX] = u64::from(verdict.number()) << 32 | u64::from(before + number);
-            kept += usize::from(verdict < until);
-            any |= verdict.number();
-        });
-        self.open += looked_at[self.kept..kept].iter().filter(|kept| was_open(**kept)).count();
-        self.kept = kept;
-        self.are_some_closed |= any & !Verdict::NEVER.number() != 0;
-    }
-
-    /// Looks at a window, and keeps those who are open.
-    #[inline(always)]
-    fn at_open(
-        &mut self,
-        (candidates, window): (&Candidates<'_>, (usize, usize)),
-        rule: &impl Judge,
-        chance: &mut Chance<'_>,
-    ) {
-        let looked_at = chance.scratch.looked_at_and_drawn().0;
-        let (mut kept, before) = (self.kept, self.before);
-        candidates.look_at(window, rule, |number, verdict| {
-            looked_at[kept % WINDOW_MAX] = u64::from(before + number);
-            kept += usize::from(verdict == Verdict::OPEN);
-        });
-        self.open += kept - self.kept;
-        self.kept = kept;
-    }
-
-    /// Some of those who are open.
-    fn draw<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> &'a [u32] {
-        let (looked_at, drawn) = chance.scratch.looked_at_and_drawn();
-        let (kept, count) = (&mut looked_at[..self.kept], want.min(self.open).min(drawn.len()));
-        if self.open < kept.len() {
-            let mut open = 0;
-            for at in 0..kept.len() {
-                kept[open] = kept[at];
-                open += usize::from(was_open(kept[open]));
-            }
-        }
-        for (head, slot) in drawn[..count].iter_mut().enumerate() {
-            kept.swap(head, chance.rng.usize(head..self.open));
-            *slot = low_half(kept[head]);
-        }
-        &drawn[..count]
-    }
-
-    /// Those whose turn it is first.
-    fn first<'a>(&self, want: usize, chance: &'a mut Chance<'_>) -> &'a [u32] {
-        let (looked_at, drawn) = chance.scratch.looked_at_and_drawn();
-        let (kept, first) = (&looked_at[..self.kept], &mut drawn[..want.min(self.kept)]);
-        // Few of few: to sort them all takes longer. What is below `from` is taken, and becomes the largest.
-        let mut from = 0_u64;
-        for slot in &mut *first {
-            let least = kept.iter().map(|kept| kept.wrapping_sub(from)).min().unwrap_or_default() + from;
-            *slot = low_half(least);
-            from = least + 1;
-        }
-        first
-    }
-}
-
-fn was_open(kept: u64) -> bool {
-    kept >> 32 == u64::from(Verdict::OPEN.number())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the upper half says what it is in the order of")]
-fn low_half(kept: u64) -> u32 {
-    kept as u32
-}
-
 fn choose_for_seeder(
     swarm: View<'_>,
     asker: &Asker<'_>,
@@ -336,8 +242,8 @@ fn choose_for_seeder(
     }
     let unrationed = match asker.role.grade {
         0 if ration.released == QUARTERS => OTHERS,
-        0 => leechers(&(swarm.starts().top_tier_of_leechers().unwrap_or_default()..=Tier::TOP.number())),
-        grade => leechers(&(grade..=Tier::TOP.number())),
+        0 => of_tiers(&(swarm.starts().top_tier_of_leechers().unwrap_or_default()..=Tier::TOP.number())),
+        grade => of_tiers(&(grade..=Tier::TOP.number())),
     };
     let lottery = Lottery::of(asker.lottery, &swarm.swarm.info_hash);
     let rule = Introductions { lottery, asker, ration, rules, released: Cell::new(RELEASED_LEECHERS) };
@@ -345,66 +251,9 @@ fn choose_for_seeder(
     let below = everybody.part(unrationed.end..OTHERS.end, out);
     let kin = everybody.part(unrationed, out);
     let leechers = Leechers::of([&above, &below, &kin], chance);
-    let ahead = leechers.kin.draw_ahead(asker.want.min(out.room()), chance);
+    let ahead = kin.draw_ahead(asker.want.min(out.room()), chance);
     leechers.take((asker, asker.want, ahead), (&rule, &rule), chance, out);
     false
-}
-
-/// Those that lack something, as a rationed caller meets them.
-struct Leechers<'a> {
-    /// Those of higher tiers.
-    above: &'a Candidates<'a>,
-    /// Those of lower tiers, and partial seeds.
-    below: &'a Candidates<'a>,
-    /// Those of the tiers that are not rationed.
-    kin: &'a Candidates<'a>,
-    /// Those above and below who are looked at.
-    windows: [(usize, usize); 2],
-}
-
-impl<'a> Leechers<'a> {
-    fn of([above, below, kin]: [&'a Candidates<'a>; 3], chance: &mut Chance<'_>) -> Self {
-        let are_many = above.len() + below.len() + kin.len() > FEW_LEECHERS;
-        let windows = [above, below].map(|candidates| {
-            let count = if are_many { FEW_OF_MANY } else { FEW_LEECHERS };
-            let start = if candidates.len() > count { chance.rng.usize(..candidates.len()) } else { 0 };
-            candidates.fetch((start, count));
-            (start, count)
-        });
-        Self { above, below, kin, windows }
-    }
-
-    fn len(&self) -> usize {
-        self.above.len() + self.below.len() + self.kin.len()
-    }
-
-    /// Draws first among those who are rationed and open nevertheless, who are few, then among the others.
-    #[inline(always)]
-    fn take(
-        &self,
-        (asker, want, ahead): (&Asker<'_>, usize, usize),
-        (above_rule, below_rule): (&impl Judge, &impl Judge),
-        chance: &mut Chance<'_>,
-        out: &mut Handout<'_>,
-    ) {
-        let Self { above, below, kin, windows: [above_window, below_window] } = *self;
-        let mut look = Look::default();
-        look.at_open((above, above_window), above_rule, chance);
-        look.before = above.end();
-        look.at_open((below, below_window), below_rule, chance);
-        for number in look.draw(want, chance) {
-            match number.checked_sub(look.before) {
-                Some(number) => below.give(&[number], out),
-                None => above.give(&[*number], out),
-            }
-        }
-        let rest = want - look.open.min(want);
-        if ahead >= rest {
-            kin.give(&chance.scratch.kept()[..rest], out);
-        } else {
-            random::take(kin, rest, &Connectable(asker), chance, out);
-        }
-    }
 }
 
 /// Which seeders a leecher may know.
@@ -437,102 +286,6 @@ impl Judge for Seeders {
         let is_open = lot < self.ends[usize::from(record.state().order()) % Tier::COUNT];
         // Who can tell which of them are open?
         select_unpredictable(is_open, Verdict::OPEN, Verdict::closed(lot))
-    }
-}
-
-/// Tiers whose leechers are rationed among leechers, where a preset does so.
-const LOW_TIERS: u8 = 2;
-
-/// Which leechers a leecher may know, where a preset rations them too, by [`State::order`]: the lots that are open for the
-/// lower one of two are below. The same two know each other whoever of them announces.
-type Ends = [u64; State::ORDERS];
-
-/// Below the caller's own tier, and for its own.
-fn ends_of_leechers(starts: &Starts, own: u8, ration: &Ration) -> Ends {
-    let mut ends = [end_of(ALL); State::ORDERS];
-    let Some(known) = ration.leechers else { return ends };
-    for tier in 0..LOW_TIERS.min(own + 1) {
-        // Of the leechers above, those that one of this tier may know.
-        let above = starts.leechers_above(tier);
-        if known < above {
-            ends[usize::from(State::order_of(Kind::Leecher, tier))] = end_of(ALL / above * known);
-        }
-    }
-    ends
-}
-
-/// Those who lack something and are all open to a caller.
-fn unrationed(own: u8, ends: &Ends) -> Part {
-    let is_open = |tier| ends[usize::from(State::order_of(Kind::Leecher, tier))] == end_of(ALL);
-    match own {
-        _ if (0..LOW_TIERS).all(is_open) => OTHERS,
-        own if own < LOW_TIERS => leechers(&(own..=own)),
-        _ => leechers(&(LOW_TIERS..=Tier::TOP.number())),
-    }
-}
-
-/// Which leechers of higher tiers one of a low tier may know.
-struct Above {
-    lots: Lots,
-    /// The lots that are open are below.
-    end: u64,
-}
-
-impl Judge for Above {
-    #[inline(always)]
-    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        select_unpredictable(self.lots.lot(record) < self.end, Verdict::OPEN, Verdict::NEVER)
-    }
-}
-
-/// Which ones of lower tiers may know a leecher.
-struct Below<'a> {
-    lottery: Lottery,
-    own_bits: u64,
-    ends: &'a Ends,
-}
-
-impl Judge for Below<'_> {
-    #[inline(always)]
-    fn judge<R: Record>(&self, record: &R, _: (&List<'_, R>, usize)) -> Verdict {
-        let lot = self.lottery.lots_of(&R::source(&record.key())).lot_of_bits(self.own_bits);
-        let is_open = lot < self.ends[usize::from(record.state().order())];
-        select_unpredictable(is_open, Verdict::OPEN, Verdict::NEVER)
-    }
-}
-
-/// Which leechers a seeder may know: those that may know it.
-struct Introductions<'a> {
-    lottery: Lottery,
-    asker: &'a Asker<'a>,
-    ration: &'a Ration,
-    rules: &'a Rules,
-    /// Of leechers that somebody is above, as many more may be told to a seeder with room.
-    released: Cell<u32>,
-}
-
-impl Judge for Introductions<'_> {
-    #[inline]
-    fn judge<R: Record>(&self, record: &R, place: (&List<'_, R>, usize)) -> Verdict {
-        let state = record.state();
-        if state.kind() != Kind::Leecher {
-            return Verdict::OPEN;
-        }
-        let tier = state.grade();
-        let (list, at) = place;
-        let stay_secs = list.reports().map_or(0, |reports| reports[at].stay_secs(self.asker.now));
-        let share = self.ration.share(tier, stay_secs, self.rules);
-        if share == ALL {
-            return Verdict::OPEN;
-        }
-        if self.asker.role.grade == 0 {
-            let Some(left) = self.released.get().checked_sub(1) else { return Verdict::NEVER };
-            self.released.set(left);
-            return Verdict::OPEN;
-        }
-        let lots = self.lottery.lots_of(&R::source(&record.key()));
-        let is_open = lots.lot_of_bits(self.asker.key.bits()) < end_of(share);
-        if is_open { Verdict::OPEN } else { Verdict::NEVER }
     }
 }
 
