@@ -1,8 +1,8 @@
 """Private transfers: two users, each with a torrent of their own, move a file, and the books say so.
 
 The commands are those of the README: users are made, the torrent is added as a file, and comes back with the announce
-URL of each. Afterwards the books show the file's size as what one of them sent and the other one got, and nothing else; and what a
-client is known to count besides.
+URL of each. Afterwards the books show the file's size as what one of them sent and the other one got, and nothing else; where a
+client is known to count more or less than that, what it counts.
 """
 
 import json
@@ -19,8 +19,6 @@ from clients import Libtorrent, Transmission
 from tracker import ADDRESSES, PORT, Tracker
 from transfers import LARGEST_BYTES, LEECHER, SEEDER, SMALLEST_BYTES, TRANSFER_SECS, Side, ports
 
-# What peers ask each other for at once.
-BLOCK_BYTES = 16 * 1024
 CONFIG = """
 [access]
 preset = "private"
@@ -85,7 +83,7 @@ class Scene:
         self.bob.leave()
         self.ann.leave()
         size = len(torrent.content)
-        sent = size + self.ann.OVERHEAD_BYTES * -(-size // BLOCK_BYTES)
+        sent = self.ann.sent_bytes(size)
         self._wait_for(f"Ann's books to show {sent}", "user", lambda shown: _moved(shown) == (sent, 0, 0), 1)
         self._wait_for(f"Bob's books to show {size}", "user", lambda shown: _moved(shown) == (0, size, 1), 2)
         return download_seconds

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from children import Child, Failure, tail, wait_until
 
+# What peers ask each other for at once.
+BLOCK_BYTES = 16 * 1024
+
 
 class Client:
     """What a transfer may ask of a client. A client has one torrent in its lifetime."""
 
     label = ""
-    # What it counts as sent besides each block of 16 KiB.
-    OVERHEAD_BYTES = 0
     # The authority that is trusted over https, in a file.
     trusted = None
 
@@ -53,6 +54,10 @@ class Client:
     def leave(self):
         """Makes the client tell the tracker that it stopped, as its user would."""
         raise NotImplementedError
+
+    def sent_bytes(self, size):
+        """What it tells the tracker that it sent when it leaves, if one peer has fetched a file of this size from it."""
+        return size
 
     def tail(self):
         return tail(self.log)
@@ -105,7 +110,7 @@ class Transmission(Client):
     label = "transmission"
     child = None
     RPC_PORT = 9091
-    # The head of the message that a block is in.
+    # The head of the message that a block is in, which it counts as sent, too.
     OVERHEAD_BYTES = 13
 
     @classmethod
@@ -154,6 +159,9 @@ class Transmission(Client):
         _, problem = self._remote("--torrent", "1", "--stop")
         if problem:
             raise Failure(f"{self.name} did not stop the torrent: {problem}")
+
+    def sent_bytes(self, size):
+        return size + self.OVERHEAD_BYTES * -(-size // BLOCK_BYTES)
 
     def close(self):
         if self.child:
@@ -206,6 +214,13 @@ class Libtorrent(Client):
     def leave(self):
         self.child.signal(signal.SIGINT)
 
+    def sent_bytes(self, size):
+        """Its own word: a block whose peer hangs up before the session has noticed that it is sent is never counted."""
+        sent = self._wait_for("left")["uploaded"]
+        if not size - BLOCK_BYTES <= sent <= size:
+            raise Failure(f"{self.name} counts {sent} bytes as sent, of a file of {size}")
+        return sent
+
     def close(self):
         if self.child:
             self.child.kill()
@@ -214,7 +229,7 @@ class Libtorrent(Client):
         def first():
             return next((alert for alert in self._alerts() if alert["what"] == what), None)
 
-        wait_until(f"{self.name}: {what}_alert", lambda: None if first() else "not seen", 20, [self])
+        wait_until(f"{self.name}: {what}", lambda: None if first() else "not seen", 20, [self])
         return first()
 
     def _alerts(self):

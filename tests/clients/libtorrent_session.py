@@ -7,7 +7,7 @@ that checks ids rightly says nothing to it.
     python3 libtorrent_session.py ADDRESS PORT TORRENT DATA
 
 Alerts go to standard output, one JSON object a line. SIGUSR1 asks for a scrape; SIGINT removes the torrent, which
-sends `stopped`; the process lives on until it is killed.
+sends `stopped`, and a last line says what the session counted until then; the process lives on until it is killed.
 """
 
 import json
@@ -26,7 +26,7 @@ def main(address, port, torrent_path, data):
     torrent = session.add_torrent(params)
     wanted = []
     signal.signal(signal.SIGUSR1, lambda *_: wanted.append(torrent.scrape_tracker))
-    signal.signal(signal.SIGINT, lambda *_: wanted.append(lambda: session.remove_torrent(torrent)))
+    signal.signal(signal.SIGINT, lambda *_: wanted.append(lambda: leave(session, torrent)))
     while True:
         # Alerts are waited for at most so long, so that a signal is obeyed soon.
         session.wait_for_alert(50)
@@ -34,6 +34,12 @@ def main(address, port, torrent_path, data):
             wanted.pop()()
         for alert in session.pop_alerts():
             print(json.dumps(facts(alert)), flush=True)
+
+
+def leave(session, torrent):
+    uploaded = torrent.status().total_payload_upload
+    session.remove_torrent(torrent)
+    print(json.dumps({"what": "left", "message": "the torrent is removed", "uploaded": uploaded}), flush=True)
 
 
 def settings(address, port):
