@@ -112,7 +112,7 @@ impl Analyst {
     }
 
     /// Has fetched from memory what these announces will touch: they wait for it together instead of one after the other.
-    pub fn prefetch<'a>(&self, batch: impl Iterator<Item = &'a Observation> + Clone) {
+    pub fn prefetch<'a>(&mut self, batch: impl Iterator<Item = &'a Observation> + Clone) {
         batch.clone().for_each(|said| self.identities.prefetch(said.slot));
         self.swarms.prefetch(batch);
     }

@@ -7,7 +7,8 @@ use crate::time::Time;
 
 /// As many as there are slots for. Memory is taken by the thousand, where somebody is.
 pub(super) struct Identities {
-    chunks: Vec<Option<Box<[Identity; CHUNK]>>>,
+    /// A thousand each; or none, where nobody is.
+    chunks: Vec<Box<[Identity]>>,
     slots: u32,
     len: usize,
 }
@@ -17,23 +18,23 @@ const CHUNK: usize = 1024;
 impl Identities {
     pub(super) fn new(slots: u32) -> Self {
         let chunks = (slots as usize).div_ceil(CHUNK);
-        Self { chunks: (0..chunks).map(|_| None).collect(), slots, len: 0 }
+        Self { chunks: (0..chunks).map(|_| Box::default()).collect(), slots, len: 0 }
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Identity> {
-        let own = &self.chunks.get(slot as usize / CHUNK)?.as_ref()?[slot as usize % CHUNK];
+        let own = self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?;
         own.is_known.then_some(own)
     }
 
     /// Has an identity fetched from memory.
     pub(super) fn prefetch(&self, slot: u32) {
-        if let Some(Some(chunk)) = self.chunks.get(slot as usize / CHUNK) {
-            prefetch::value(&raw const chunk[slot as usize % CHUNK]);
+        if let Some(chunk) = self.chunks.get(slot as usize / CHUNK) {
+            prefetch::value(chunk.as_ptr().wrapping_add(slot as usize % CHUNK));
         }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Identity> {
-        let own = &mut self.chunks.get_mut(slot as usize / CHUNK)?.as_mut()?[slot as usize % CHUNK];
+        let own = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
         own.is_known.then_some(own)
     }
 
@@ -81,13 +82,13 @@ impl Identities {
     /// Whether nobody is in the slots from this one to the end of its chunk, and which one is the first after these.
     pub(super) fn skip(&self, slot: u32) -> Option<u32> {
         let chunk = slot as usize / CHUNK;
-        let is_empty = self.chunks.get(chunk).is_none_or(Option::is_none);
+        let is_empty = self.chunks.get(chunk).is_none_or(|chunk| chunk.is_empty());
         is_empty.then(|| u32::try_from((chunk + 1) * CHUNK).unwrap_or(u32::MAX))
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let taken = self.chunks.iter().flatten().count();
-        taken * size_of::<[Identity; CHUNK]>() + self.chunks.capacity() * size_of::<usize>()
+        let taken: usize = self.chunks.iter().map(|chunk| size_of_val(&**chunk)).sum();
+        taken + self.chunks.capacity() * size_of::<Box<[Identity]>>()
     }
 
     fn place(&mut self, slot: u32) -> Option<&mut Identity> {
@@ -95,7 +96,9 @@ impl Identities {
             return None;
         }
         let chunk = self.chunks.get_mut(slot as usize / CHUNK)?;
-        let chunk = chunk.get_or_insert_with(|| Box::new([Identity::default(); CHUNK]));
-        Some(&mut chunk[slot as usize % CHUNK])
+        if chunk.is_empty() {
+            *chunk = vec![Identity::default(); CHUNK].into();
+        }
+        chunk.get_mut(slot as usize % CHUNK)
     }
 }

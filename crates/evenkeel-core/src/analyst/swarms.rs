@@ -39,6 +39,8 @@ pub(super) struct Swarms {
     settlement: Settlement,
     /// Where the sweep goes on.
     next: u32,
+    /// Hashes of the watches that a batch will touch.
+    ahead: Vec<u64>,
 }
 
 /// One torrent.
@@ -114,17 +116,21 @@ impl Swarms {
             watches: Slab::new(rules.watched_max),
             settlement: Settlement::default(),
             next: 0,
+            ahead: Vec::new(),
         }
     }
 
-    /// Has fetched from memory what announces will touch, one step of three for a whole batch.
-    pub(super) fn prefetch<'a>(&self, batch: impl Iterator<Item = &'a Observation> + Clone) {
-        batch.clone().for_each(|said| self.swarms.prefetch_slot(spread(said.torrent)));
+    /// Has fetched from memory what announces will touch, one step of four for a whole batch.
+    pub(super) fn prefetch<'a>(&mut self, batch: impl Iterator<Item = &'a Observation> + Clone) {
+        let Self { swarms, watches, ahead, .. } = self;
+        batch.clone().for_each(|said| swarms.prefetch_slot(spread(said.torrent)));
         let watch_of =
-            |said: &Observation| Some(hash(said.slot, self.swarms.prefetch_item(spread(said.torrent))?));
-        batch.clone().filter_map(watch_of).for_each(|watch| self.watches.prefetch_slot(watch));
-        batch.filter_map(watch_of).for_each(|watch| {
-            self.watches.prefetch_item(watch);
+            |said: &Observation| Some(hash(said.slot, swarms.prefetch_item(spread(said.torrent))?));
+        ahead.clear();
+        ahead.extend(batch.filter_map(watch_of));
+        ahead.iter().for_each(|watch| watches.prefetch_slot(*watch));
+        ahead.iter().for_each(|watch| {
+            watches.prefetch_item(*watch);
         });
     }
 

@@ -118,10 +118,12 @@ impl Thread<'_> {
             {
                 left -= batch.len();
                 let (first, rest) = batch.as_slices();
-                analyst.prefetch(first.iter().chain(rest).map(|noted| &noted.observation));
-                for noted in batch {
+                let all = first.iter().chain(rest);
+                analyst.prefetch(all.clone().map(|noted| &noted.observation));
+                for noted in all {
                     take_up(noted, now, (analyst, keeper.as_mut(), rules, experiment));
                 }
+                batch.commit_all();
             }
         }
         most
@@ -201,7 +203,7 @@ impl Earned {
 
 /// Takes up what an announce says.
 fn take_up(
-    noted: Noted,
+    noted: &Noted,
     now: Time,
     (analyst, keeper, rules, experiment): (
         &mut Analyst,
@@ -211,15 +213,15 @@ fn take_up(
     ),
 ) {
     let Noted { observation, whose, size_bytes, arm } = noted;
-    if let Some((arm, tier)) = arm {
-        experiment.note(arm, tier, &observation);
+    if let Some((arm, tier)) = *arm {
+        experiment.note(arm, tier, observation);
     }
     // Once for each client is enough.
-    if observation.secs == 0 && size_bytes > 0 {
-        analyst.tell_size(observation.torrent, size_bytes);
+    if observation.secs == 0 && *size_bytes > 0 {
+        analyst.tell_size(observation.torrent, *size_bytes);
     }
-    analyst.observe(&observation);
-    if let (Some(keeper), Some(whose)) = (keeper, whose)
+    analyst.observe(observation);
+    if let (Some(keeper), Some(whose)) = (keeper, *whose)
         && observation.slot != Observation::NOBODY
     {
         keeper.note(observation.slot, whose, (now, rules.bin_secs));
