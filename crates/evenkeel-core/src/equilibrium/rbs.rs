@@ -198,11 +198,12 @@ fn take_seeders(
     chance: &mut Chance<'_>,
     out: &mut Handout<'_>,
 ) -> bool {
-    let mut window = (start, if seeders.len() > FEW_ENOUGH { FEW_AT_FIRST } else { FEW });
+    let is_brief = are_few && seeders.len() > FEW_ENOUGH;
+    let mut window = (start, if is_brief { FEW_AT_FIRST } else { lim.max(FEW) });
     let mut look = Look::default();
     look.at((seeders, window), (rule, NEAR), chance);
-    // Whoever may know few, and finds nobody open, would hardly find more than the floor among the others.
-    if window.1 == FEW_AT_FIRST && (look.open > 0 || !are_few) {
+    // Whoever finds nobody open at once would hardly find more than the floor among the others.
+    if is_brief && look.open > 0 {
         window = (start, lim.max(FEW));
         look = Look::default();
         look.at((seeders, window), (rule, NEAR), chance);
