@@ -469,6 +469,8 @@ impl Node {
             if swept.finished {
                 break;
             }
+            // Whoever answers on the same core may have been interrupted with a shard in hand.
+            std::thread::yield_now();
         }
         if let Some(access) = &self.access {
             let ledger = &access.books().ledger;
