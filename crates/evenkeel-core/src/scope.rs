@@ -32,9 +32,10 @@ impl Scope {
     /// The scope of an address in wire form: 4 or 16 bytes, and the port.
     #[inline]
     pub(crate) fn of_addr<const N: usize>(addr: &[u8; N]) -> Self {
+        let first = usize::from(addr[0]);
         match addr.first_chunk() {
-            Some(bytes) if N == 18 => Self::of_v6(bytes),
-            _ => Self::of_v4([addr[0], addr[1], addr[2], addr[3]]),
+            Some(bytes) if N == 18 => V6_BY_FIRST[first].unwrap_or_else(|| Self::of_v6(bytes)),
+            _ => V4_BY_FIRST[first].unwrap_or_else(|| Self::of_v4([addr[0], addr[1], addr[2], addr[3]])),
         }
     }
 
@@ -43,13 +44,8 @@ impl Scope {
         peer == Self::Global || peer == self
     }
 
-    #[inline]
-    fn of_v4(octets: [u8; 4]) -> Self {
-        BY_FIRST_OCTET[usize::from(octets[0])].unwrap_or_else(|| Self::of_all_octets(octets))
-    }
-
     #[inline(never)]
-    const fn of_all_octets(octets: [u8; 4]) -> Self {
+    const fn of_v4(octets: [u8; 4]) -> Self {
         match octets {
             [127, ..] => Self::Loopback,
             [169, 254, ..] => Self::Link,
@@ -60,7 +56,7 @@ impl Scope {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn of_v6(bytes: &[u8; 16]) -> Self {
         let segment = |at| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         match (segment(0), segment(2)) {
@@ -75,7 +71,6 @@ impl Scope {
     }
 
     /// Of an IPv6 address that begins with zeros: an IPv4 one, or the own machine.
-    #[inline(never)]
     fn of_zeros(bytes: &[u8; 16]) -> Self {
         match Ipv6Addr::from(*bytes).to_canonical() {
             IpAddr::V4(ip) => Self::of_v4(ip.octets()),
@@ -85,21 +80,35 @@ impl Scope {
     }
 }
 
-/// The scope of all IPv4 addresses that begin so, where they have the same: one look instead of a chain of questions, for
-/// each peer of an answer.
-static BY_FIRST_OCTET: [Option<Scope>; 256] = {
+/// The scope of all addresses that begin with an octet, where they have the same: one look instead of a chain of questions,
+/// for each peer of an answer.
+type ByFirst = [Option<Scope>; 256];
+
+static V4_BY_FIRST: ByFirst = {
     let mut scopes = [None; 256];
     let mut octet: u8 = 0;
     loop {
         scopes[octet as usize] = match octet {
             100 | 169 | 172 | 192 | 198 | 203 => None,
-            _ => Some(Scope::of_all_octets([octet, 0, 0, 0])),
+            _ => Some(Scope::of_v4([octet, 0, 0, 0])),
         };
         if octet == u8::MAX {
             break scopes;
         }
         octet += 1;
     }
+};
+
+static V6_BY_FIRST: ByFirst = {
+    let mut scopes = [Some(Scope::Special); 256];
+    let mut octet = 0x21;
+    while octet < 0x3F {
+        scopes[octet] = Some(Scope::Global);
+        octet += 1;
+    }
+    [scopes[0xFC], scopes[0xFD]] = [Some(Scope::Site); 2];
+    [scopes[0x00], scopes[0x20], scopes[0x3F], scopes[0xFE]] = [None; 4];
+    scopes
 };
 
 #[cfg(test)]
@@ -140,7 +149,11 @@ mod tests {
             for second in &tried {
                 for third in &tried {
                     let octets = [first, *second, *third, 1];
-                    assert_eq!(Scope::of_v4(octets), Scope::of_all_octets(octets), "{octets:?}");
+                    let v4 = [first, *second, *third, 1, 0, 80];
+                    assert_eq!(Scope::of_addr(&v4), Scope::of_v4(octets), "{octets:?}");
+                    let v6 = [octets, [*third, *second, 0, 0], [0; 4], [0, 0, 0, 1]].concat();
+                    let addr: [u8; 18] = [&v6[..], &[0, 80]].concat().try_into().unwrap();
+                    assert_eq!(Scope::of_addr(&addr), Scope::of_v6(addr.first_chunk().unwrap()), "{v6:?}");
                 }
             }
         }

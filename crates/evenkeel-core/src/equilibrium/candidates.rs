@@ -150,13 +150,7 @@ impl<'a> Everybody<'a> {
 
     #[inline]
     fn may_learn<const N: usize>(&self, peer: &Peer<N>) -> bool {
-        self.all_global || self.is_in_reach(&peer.addr)
-    }
-
-    /// Apart, so that the loops in which it is asked are short.
-    #[inline(never)]
-    fn is_in_reach<const N: usize>(&self, addr: &[u8; N]) -> bool {
-        self.scope.may_learn(Scope::of_addr(addr))
+        self.all_global || self.scope.may_learn(Scope::of_addr(&peer.addr))
     }
 }
 
