@@ -1,5 +1,6 @@
 //! Starting, failing to start, reloading, stopping.
 
+use std::iter;
 use std::net::{TcpListener, UdpSocket};
 use std::process::Output;
 use std::time::Instant;
@@ -38,7 +39,9 @@ fn the_banner_says_where_the_tracker_is() {
 #[test]
 fn a_bound_port_is_one_sentence_and_status_2() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Of a port that nobody has over TCP: that is tried first.
+    let is_free = |udp: &UdpSocket| TcpListener::bind(udp.local_addr().unwrap()).is_ok();
+    let udp = iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap()).find(is_free).unwrap();
     for (port, transport) in
         [(tcp.local_addr().unwrap().port(), "TCP"), (udp.local_addr().unwrap().port(), "UDP")]
     {
