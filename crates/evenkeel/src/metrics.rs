@@ -254,6 +254,11 @@ impl Sources {
             encoder,
             &[
                 (
+                    "shard_long_holds",
+                    "Times that a shard was held for more than a millisecond",
+                    self.node.long_holds.load(Ordering::Relaxed),
+                ),
+                (
                     "expired_peers",
                     "Peers forgotten because they fell silent",
                     self.node.expired.load(Ordering::Relaxed),

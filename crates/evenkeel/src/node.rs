@@ -59,9 +59,14 @@ pub(crate) struct Node {
     pub panics: AtomicU64,
     /// Longest time that anything held a shard, in nanoseconds; see [`Node::record`] for what is not timed.
     pub longest_hold_nanos: AtomicU64,
+    /// Times that something held one for longer than [`LONG_HOLD_NANOS`].
+    pub long_holds: AtomicU64,
     /// Peers forgotten because they fell silent.
     pub expired: AtomicU64,
 }
+
+/// No announce and no slice shall hold a shard for longer.
+const LONG_HOLD_NANOS: u64 = 1_000_000;
 
 /// A shard, and what it holds: written under its lock, read without.
 #[repr(align(128))]
@@ -177,6 +182,7 @@ impl Node {
             is_full: AtomicBool::new(false),
             panics: AtomicU64::new(0),
             longest_hold_nanos: AtomicU64::new(0),
+            long_holds: AtomicU64::new(0),
             expired: AtomicU64::new(0),
         }
     }
@@ -532,6 +538,9 @@ impl Node {
         // It hardly ever grows: all threads read it, and none waits for another.
         if nanos > self.longest_hold_nanos.load(Ordering::Relaxed) {
             self.longest_hold_nanos.fetch_max(nanos, Ordering::Relaxed);
+        }
+        if nanos > LONG_HOLD_NANOS {
+            self.long_holds.fetch_add(1, Ordering::Relaxed);
         }
     }
 

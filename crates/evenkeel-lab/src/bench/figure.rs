@@ -52,7 +52,9 @@ pub(super) enum Kind {
     MaxLatency,
     /// Stalls that the other does not show, all rounds together.
     Stalls,
-    /// The longest time that a slice of the sweep held a shard, in any round.
+    /// Times that a shard was held for more than a millisecond while the load went on, all rounds together.
+    LongHolds,
+    /// The longest time that a shard was held since the start, in any round.
     Hold,
     /// Memory at the end of the load beyond that at the end of the fill, the most of any round.
     Growth,
@@ -68,6 +70,7 @@ impl Kind {
             Self::Memory => "B",
             Self::P99Latency | Self::MaxLatency | Self::Hold => "ms",
             Self::Stalls => "stalls",
+            Self::LongHolds => "holds",
             Self::Growth => "MiB",
             Self::Unproven => "B",
         }
@@ -81,6 +84,7 @@ impl Kind {
             | Self::MessageCost
             | Self::MessageRate
             | Self::Stalls
+            | Self::LongHolds
             | Self::Unproven => 0,
             Self::Memory | Self::MaxLatency | Self::Growth => 1,
             Self::P99Latency | Self::Hold => 3,
@@ -104,6 +108,10 @@ impl Kind {
             Self::P99Latency => ("/latency_us/p99", 1e-3),
             Self::MaxLatency => ("/latency_us/max", 1e-3),
             Self::Stalls => ("/stalls", 1.0),
+            Self::LongHolds => {
+                let name = "evenkeel_shard_long_holds_total";
+                return Some(read(&format!("/metrics/{name}"))? - read(&format!("/metrics_before/{name}"))?);
+            }
             Self::Hold => ("/metrics/evenkeel_shard_hold_max_seconds", 1e3),
             Self::Growth => {
                 let filled = read("/filled/server/rss_after_bytes")?;
@@ -158,7 +166,9 @@ impl Figure {
         }
         let mut ratios = Vec::new();
         let value = match kind {
-            Kind::Stalls | Kind::Unproven => (own.iter().sum::<f64>() - other.iter().sum::<f64>()).max(0.0),
+            Kind::Stalls | Kind::LongHolds | Kind::Unproven => {
+                (own.iter().sum::<f64>() - other.iter().sum::<f64>()).max(0.0)
+            }
             Kind::Hold | Kind::Growth => own.iter().copied().fold(0.0, f64::max),
             _ => {
                 let ratio = |(own, other)| Some(kind.of(own)? / kind.of(other)?);
@@ -304,13 +314,21 @@ mod tests {
     }
 
     #[test]
-    fn stalls_count_beyond_the_echos_and_the_longest_hold_counts() {
+    fn stalls_count_beyond_the_echos_and_holds_count() {
         let stalls = |own: &[f64], echo: &[f64]| {
             let outcome = figure("stalls", 0.0, 0.0).judge(&results("stalls", own), &results("stalls", echo));
             outcome.map(|outcome| (outcome.value, outcome.verdict)).unwrap()
         };
         assert_eq!(stalls(&[0.0, 1.0], &[1.0, 0.0]), (0.0, Verdict::Aim));
         assert_eq!(stalls(&[1.0, 1.0], &[1.0, 0.0]), (1.0, Verdict::Missed));
+        let long = |before: u32, after: u32| {
+            let held = |times: u32| json!({ "evenkeel_shard_long_holds_total": times });
+            json!({ "metrics_before": held(before), "metrics": held(after) })
+        };
+        let in_load = Figure { over: None, ..figure("long-holds", 0.0, 0.0) };
+        let verdict = |rounds: &[Value]| in_load.judge(rounds, &[]).unwrap().verdict;
+        assert_eq!(verdict(&[long(3, 3), long(0, 0)]), Verdict::Aim);
+        assert_eq!(verdict(&[long(3, 3), long(1, 2)]), Verdict::Missed);
         let hold = Figure { over: None, ..figure("hold", 1.0, 0.3) };
         let held = results("metrics/evenkeel_shard_hold_max_seconds", &[0.0002, 0.0011, 0.0003]);
         let outcome = hold.judge(&held, &[]).unwrap();

@@ -40,6 +40,7 @@ pub(super) fn measure(
         let late = started.secs() - task.load_after_secs;
         ensure!(late < 0.0 || task.load_after_secs == 0.0, "the load comes {late:.0} s too late");
         std::thread::sleep(Duration::from_secs_f64((-late).max(0.0)));
+        let before = started.metrics(&task.server.metrics)?;
         let mut result = match &task.load {
             Some(arguments) => {
                 started.load(task, arguments).with_context(|| format!("the load {}", task.workload))?
@@ -47,6 +48,7 @@ pub(super) fn measure(
             None => filled.clone(),
         };
         result["filled"] = filled.clone();
+        result["metrics_before"] = before;
         result["metrics"] = started.metrics(&task.server.metrics)?;
         done(task, result)?;
     }

@@ -1,5 +1,6 @@
 use super::*;
 use evenkeel_wire::{Event, Key};
+use std::time::Duration;
 
 fn ask(torrent: u8) -> Announce {
     Announce {
@@ -72,6 +73,17 @@ fn announces_of_peers_that_come_and_go_are_timed() {
     assert!(is_timed(Event::Started));
     assert!(!is_timed(Event::Update), "that would cost too much");
     assert!(is_timed(Event::Stopped));
+}
+
+#[test]
+fn a_hold_of_more_than_a_millisecond_is_counted() {
+    let node = Node::new(Orders::default(), &SECRETS);
+    node.note_hold(Instant::now());
+    assert_eq!(node.long_holds.load(Ordering::Relaxed), 0);
+    let began = Instant::now().checked_sub(Duration::from_millis(2)).unwrap();
+    node.note_hold(began);
+    assert_eq!(node.long_holds.load(Ordering::Relaxed), 1);
+    assert!(node.longest_hold_nanos.load(Ordering::Relaxed) >= 2_000_000);
 }
 
 #[test]
