@@ -15,7 +15,6 @@ const ROUND: Duration = Duration::from_secs(60);
 
 /// Sweeps until `stop`.
 pub(crate) fn run(node: &Arc<Node>, stop: &AtomicBool) {
-    system::run_in_short_turns();
     let mut change = Change::default();
     let pause = ROUND / u32::try_from(SHARDS).unwrap_or(u32::MAX);
     for shard in (0..SHARDS).cycle() {

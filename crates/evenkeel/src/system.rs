@@ -33,30 +33,6 @@ pub(crate) fn return_free_memory() {
     }
 }
 
-/// Has this thread run in turns of a tenth of a millisecond, the shortest that Linux has: who asks for less at a time has it
-/// sooner. For a thread that runs rarely, and holds what others wait for: else one that is busy takes its place for a whole
-/// turn, which is a millisecond and more. Linux knows this from 6.12 on; before, and elsewhere, nothing changes.
-pub(crate) fn run_in_short_turns() {
-    #[cfg(target_os = "linux")]
-    {
-        const TURN_NANOS: u64 = 100_000;
-        const SIZE: usize = size_of::<libc::sched_attr>();
-        const ITSELF: libc::pid_t = 0;
-        const NO_FLAGS: libc::c_uint = 0;
-        // SAFETY: plain numbers, for which zeros are good.
-        let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-        // SAFETY: the system writes `SIZE` bytes at most to `attributes`, and reads what it has written with one number
-        // changed. A refusal leaves all as it was, which does no harm.
-        unsafe {
-            let pointer = &raw mut attributes;
-            if libc::syscall(libc::SYS_sched_getattr, ITSELF, pointer, SIZE, NO_FLAGS) == 0 {
-                (*pointer).sched_runtime = TURN_NANOS;
-                libc::syscall(libc::SYS_sched_setattr, ITSELF, pointer, NO_FLAGS);
-            }
-        }
-    }
-}
-
 /// Random numbers that nobody can guess.
 pub(crate) fn random<const N: usize>() -> io::Result<[u64; N]> {
     let mut numbers = [0; N];
