@@ -66,11 +66,11 @@ if [ "$mode" = --smoke ]; then
     exit
 fi
 
-# What judges and writes may change without a new measurement, and so may the plan: a turn whose plan has changed is
-# measured anew by itself.
+# What judges and writes may change without a new measurement, and so may tests and the plan: a turn whose plan has changed
+# is measured anew by itself.
 # shellcheck disable=SC2086
 key=$(git ls-tree -r HEAD -- $measured |
-    grep -vE 'evenkeel-lab/(src/bench/(fair|figure|plan|record|report|table)\.rs|[a-z-]*\.toml)$|/tests/' |
+    grep -vE 'evenkeel-lab/(src/bench/(fair|figure|plan|record|report|table)\.rs|[a-z-]*\.toml)$|/tests(/|\.rs$)' |
     sha256sum | cut -c1-12)
 kept=target/prove-bench/$key
 [ "$name" = benchmarks ] || kept=target/prove-bench/$name-$key
